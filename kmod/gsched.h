@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Private header of the gsched module: objects, lifetimes and locks.
+ *
+ * OBJECTS
+ *
+ * struct gs_ctx   a context. Referenced by its open file and by each M; the last
+ *                 reference frees it from a work item, since freeing sleeps.
+ * struct gs_p     a P. Made by SETUP and SET_PROCS, freed with the context, so a
+ *                 pointer to one needs no reference beside the context's.
+ * struct gs_m     an M. Made by M_REGISTER; it ends by M_UNREGISTER, at exec, or
+ *                 at TASK_DEAD. Memory and task reference go one RCU grace period
+ *                 later: who found an M under the context's lock may wake it after
+ *                 dropping the lock, if it was in an RCU read section throughout.
+ * struct gs_slot  a registered descriptor (fd.c).
+ *
+ * LOCKS, in the order in which they nest
+ *
+ * 1. ctx->admin (mutex): SETUP, SET_PROCS, the making and removing of Ms. Held
+ *    over allocations. Exists so that ranges and counts are checked once.
+ * 2. ctx->fd_lock (mutex): the tables of slots. Never held over vfs_poll() or
+ *    fput(), which run foreign code. Not nested with admin.
+ * 3. wait queue locks of foreign files; our callback runs under them, as may be
+ *    signals' and sockets' locks above.
+ * 4. rq lock: only in the sense that the sched_out notifier runs under it.
+ * 5. ctx->lock (raw spinlock, interrupts off): who holds which P, who sleeps.
+ *    Taken under 3 and 4, so nothing is woken under it: gs_lock() / gs_unlock()
+ *    collect the one M and the spawner that are to be woken and wake them after
+ *    the unlock; the notifier, which may wake nobody at all, uses an irq_work.
+ *
+ * ctx->enq_lock guards the pool of ENQUEUE's nodes and nests with nothing.
+ *
+ * WHO PROTECTS WHAT
+ *
+ * field                     written under         read under
+ * ctx->nr_procs, nr_alloc   admin and lock        either, or READ_ONCE
+ * ctx->procs[i]             admin, before         after nr_alloc (acquire)
+ *                           nr_alloc (release)
+ * ctx->nr_idle, idle_ps     lock                  lock, or READ_ONCE as a hint
+ * ctx->idle_ms, waiting_ms  lock                  lock
+ * ctx->dead                 lock                  lock, or READ_ONCE as a hint
+ * ctx->ms, nr_ms            admin                 admin, RCU
+ * p->owner, p->state        lock                  lock, or READ_ONCE as a hint
+ * m->p, m->sleep            lock                  lock; m->p by the M itself
+ *
+ * SHARED PAGES
+ *
+ * Words that user space can write are read with READ_ONCE, once, and bounded.
+ * They decide whom to wake or in which inbox to push, never what memory to
+ * touch beyond that bound, and no loop's length.
+ */
+#ifndef GS_GSCHED_H
+#define GS_GSCHED_H
+
+#include <linux/atomic.h>
+#include <linux/cpumask.h>
+#include <linux/fs.h>
+#include <linux/irq_work.h>
+#include <linux/kref.h>
+#include <linux/list.h>
+#include <linux/llist.h>
+#include <linux/mm_types.h>
+#include <linux/mutex.h>
+#include <linux/pid.h>
+#include <linux/preempt.h>
+#include <linux/rcupdate.h>
+#include <linux/spinlock.h>
+#include <linux/task_work.h>
+#include <linux/types.h>
+#include <linux/uidgid.h>
+#include <linux/workqueue.h>
+#include <linux/xarray.h>
+
+#include <linux/gsched.h>
+
+#define GS_ENQ_SLOTS	128U		/* 256 nodes for ENQUEUE */
+#define GS_PER_PAGE(t)	(PAGE_SIZE / sizeof(t))
+
+struct gs_m;
+struct gs_user;
+struct seq_file;
+
+/**
+ * struct gs_p - a P
+ * @sh:		its shared page
+ * @page:	the same
+ * @owner:	the M that holds it, NULL: idle or dead
+ * @id:		its number
+ * @state:	GSCHED_P_*, the kernel's copy
+ * @grants:	how often an M got it
+ * @readies:	how many Gs were pushed into its inbox
+ */
+struct gs_p {
+	struct gsched_proc *sh;
+	struct page *page;
+	struct gs_m *owner;
+	u32 id;
+	u32 state;
+	u64 grants;
+	atomic_long_t readies;
+};
+
+enum gs_sleep {
+	GS_AWAKE,
+	GS_WAITING,		/* in ACQUIRE, on ctx->waiting_ms */
+	GS_IDLE,		/* in IDLE, on ctx->idle_ms */
+};
+
+/**
+ * struct gs_m - an M
+ * @pn:		the scheduler's notifier; also how an ioctl finds its M
+ * @ctx:	the context, referenced
+ * @task:	the thread, referenced
+ * @sh:		its shared words
+ * @p:		the P it holds, or NULL
+ * @sleep:	what it sleeps in
+ * @list:	in ctx->idle_ms or ctx->waiting_ms while it sleeps
+ * @reason:	why IDLE ends, set together with @p
+ * @last_p:	the P it held last: likely to be warm
+ * @id:		its number
+ * @stale:	exec has happened, @exec_work is queued
+ * @cpus:	scratch for IDLE
+ * @wake_node:	in ctx->wake_list (once: @wake_queued)
+ * @dead_node:	in ctx->dead_list
+ * @exec_work:	unregisters the M after exec
+ * @ref:	registration, and membership in ctx->wake_list
+ * @free_work:	frees it after a grace period
+ */
+struct gs_m {
+	struct preempt_notifier pn;
+	struct gs_ctx *ctx;
+	struct task_struct *task;
+	struct gsched_m *sh;
+	struct gs_p *p;
+	enum gs_sleep sleep;
+	struct list_head list;
+	u32 reason;
+	u32 last_p;
+	u32 id;
+	bool stale;
+	cpumask_var_t cpus;
+
+	unsigned long wake_queued;
+	struct llist_node wake_node;
+	struct llist_node dead_node;
+	struct callback_head exec_work;
+	struct kref ref;
+	struct rcu_work free_work;
+};
+
+/**
+ * struct gs_ctx - a context; see the table above
+ */
+struct gs_ctx {
+	struct kref ref;
+	struct work_struct free_work;
+
+	/* the owning process; compared, and mm is pinned so that it stays unique */
+	struct mm_struct *mm;
+	struct pid *tgid;
+	struct files_struct *files;	/* only compared, never followed */
+	struct gs_user *user;		/* whose quota it counts in, after SETUP */
+
+	struct mutex admin;
+	bool ready;			/* SETUP is done; store_release */
+	u32 max_procs;
+	u32 max_ms;
+	u32 max_slots;
+	struct gsched_shared *shared;
+	struct page *shared_page;
+	struct page **m_pages;
+	struct page **slot_pages;
+	struct xarray ms;
+	u32 nr_ms;
+
+	raw_spinlock_t lock;
+	bool dead;
+	u32 nr_procs;
+	u32 nr_alloc;
+	u32 nr_idle;
+	struct gs_p **procs;
+	unsigned long *idle_ps;
+	struct list_head idle_ms;	/* most recently idle first */
+	struct list_head waiting_ms;	/* first come first */
+	u32 nr_idle_ms;
+	u32 nr_waiting_ms;
+
+	struct task_struct *spawner;	/* sleeps in SPAWNER */
+	bool spawn_wanted;		/* it shall return */
+	bool spawn_busy;		/* asked, no M has come yet */
+
+	u64 nr_wakes;
+	u64 nr_idles;
+	u64 nr_timeouts;
+	u64 nr_spawns;
+
+	/* what the sched_out notifier leaves to interrupts and work items */
+	struct llist_head wake_list;
+	struct llist_head dead_list;
+	bool spawn_kick;
+	struct irq_work irq_work;
+	struct work_struct reap_work;
+
+	spinlock_t enq_lock;
+	u32 enq_next;
+
+	struct mutex fd_lock;
+	struct xarray fds;		/* number -> slot that watches a file */
+	struct xarray slots;		/* id -> slot */
+	u32 nr_slots;
+	u32 sweep_next;
+	struct delayed_work sweep;
+};
+
+/**
+ * struct gs_wakeup - whom to wake after the context's lock is dropped
+ * @flags:	saved interrupt state
+ * @m:		an M that has got a P
+ * @spawner:	the spawner
+ */
+struct gs_wakeup {
+	unsigned long flags;
+	struct gs_m *m;
+	struct task_struct *spawner;
+};
+
+extern struct workqueue_struct *gs_wq;
+extern const struct file_operations gs_fops;
+
+/* context.c */
+struct gs_ctx *gs_ctx_open(void);
+void gs_ctx_get(struct gs_ctx *ctx);
+void gs_ctx_put(struct gs_ctx *ctx);
+void gs_ctx_shutdown(struct gs_ctx *ctx);
+bool gs_ctx_is_mine(struct gs_ctx *ctx);
+struct page *gs_shared_page_alloc(void);
+int gs_ioc_query(struct gs_ctx *ctx, void *arg);
+int gs_ioc_setup(struct gs_ctx *ctx, void *arg);
+
+/* user.c */
+struct gs_user *gs_user_charge(kuid_t uid);
+void gs_user_uncharge(struct gs_user *user);
+
+/* proc.c */
+void gs_lock(struct gs_ctx *ctx, struct gs_wakeup *wk);
+void gs_unlock(struct gs_ctx *ctx, struct gs_wakeup *wk);
+void gs_unlock_deferred(struct gs_ctx *ctx, struct gs_wakeup *wk);
+void gs_deferred_wakeups(struct gs_ctx *ctx);
+int gs_procs_set(struct gs_ctx *ctx, u32 n);
+void gs_procs_free(struct gs_ctx *ctx);
+struct gs_p *gs_p_take_idle(struct gs_ctx *ctx, u32 prefer);
+void gs_m_enqueue(struct gs_ctx *ctx, struct gs_m *m, enum gs_sleep sleep);
+void gs_m_dequeue(struct gs_ctx *ctx, struct gs_m *m);
+void gs_p_grant(struct gs_ctx *ctx, struct gs_p *p, struct gs_m *m);
+void gs_p_release(struct gs_ctx *ctx, struct gs_m *m, struct gs_wakeup *wk);
+void gs_p_leave(struct gs_ctx *ctx, struct gs_m *m, struct gs_wakeup *wk);
+bool gs_p_has_work(struct gs_p *p);
+bool gs_has_work(struct gs_ctx *ctx);
+bool gs_wake_one(struct gs_ctx *ctx, u32 prefer, struct gs_wakeup *wk);
+void gs_spinning_inc(struct gs_ctx *ctx);
+int gs_ioc_set_procs(struct gs_ctx *ctx, void *arg);
+int gs_ioc_wake(struct gs_ctx *ctx, void *arg);
+
+/* m.c */
+struct gs_m *gs_m_current(struct gs_ctx *ctx);
+void gs_m_put(struct gs_m *m);
+void gs_m_reap(struct work_struct *work);
+int gs_ioc_m_register(struct gs_ctx *ctx, void *arg);
+int gs_ioc_m_unregister(struct gs_ctx *ctx, void *arg);
+bool gs_thread_is_m(void);
+
+/* park.c */
+int gs_ioc_acquire(struct gs_ctx *ctx, void *arg);
+int gs_ioc_release(struct gs_ctx *ctx, void *arg);
+int gs_ioc_idle(struct gs_ctx *ctx, void *arg);
+int gs_ioc_spawner(struct gs_ctx *ctx, void *arg);
+
+/* inbox.c */
+struct gsched_node *gs_node(struct gs_ctx *ctx, u32 node);
+void gs_node_ready(struct gs_ctx *ctx, u32 node, struct gsched_node *sh);
+int gs_ioc_enqueue(struct gs_ctx *ctx, void *arg);
+
+/* fd.c */
+void gs_fd_init(struct gs_ctx *ctx);
+void gs_fd_close_all(struct gs_ctx *ctx);
+void gs_fd_destroy(struct gs_ctx *ctx);
+int gs_ioc_fd_register(struct gs_ctx *ctx, void *arg);
+int gs_ioc_fd_unregister(struct gs_ctx *ctx, void *arg);
+
+/* mmap.c, stack.c */
+int gs_mmap(struct file *file, struct vm_area_struct *vma);
+int gs_stack_mmap(struct vm_area_struct *vma, u32 shift);
+int gs_stack_init(void);
+void gs_stack_exit(void);
+
+/* fdinfo.c */
+void gs_show_fdinfo(struct seq_file *m, struct file *file);
+
+#endif /* GS_GSCHED_H */
