@@ -163,7 +163,7 @@ static void gs_waits_remove(struct gs_slot *slot)
 	for (wait = slot->waits; wait; wait = next) {
 		next = wait->next;
 		rcu_read_lock();
-		whead = smp_load_acquire(&wait->whead);
+		whead = smp_load_acquire(&wait->whead);	/* pairs with gs_wait_wake() */
 		if (whead)
 			remove_wait_queue(whead, &wait->entry);
 		rcu_read_unlock();
@@ -221,8 +221,10 @@ static int gs_slot_map(struct gs_ctx *ctx, struct gs_slot *slot)
 /* A node that user space has not taken out of an inbox yet cannot be used again. */
 static bool gs_slot_linked(struct gs_slot *slot)
 {
-	return smp_load_acquire(&slot->sh->node[0].cookie) ||
-	       smp_load_acquire(&slot->sh->node[1].cookie);
+	struct gsched_node *node = slot->sh->node;
+
+	/* Pairs with the consumer's release: it has read @next. */
+	return smp_load_acquire(&node[0].cookie) || smp_load_acquire(&node[1].cookie);
 }
 
 /*
@@ -442,41 +444,36 @@ void gs_fd_close_all(struct gs_ctx *ctx)
 /* ------------------------------------------------------------------- the sweep */
 
 /*
- * The owning process's descriptor table, or NULL if no thread has it any more. It
- * stays while the RCU read section and the thread's task lock are held.
+ * Does the number still mean the file in the owning process? Any thread that has
+ * the process's descriptor table can tell; its task lock keeps the table there. If
+ * there is none any more, nobody closes anything either.
  */
-static struct task_struct *gs_sweep_lock_files(struct gs_ctx *ctx)
+static bool gs_fd_means(struct gs_ctx *ctx, int fd, struct file *file)
 {
-	struct task_struct *leader = pid_task(ctx->tgid, PIDTYPE_TGID), *t;
+	struct task_struct *leader, *t;
+	bool found, means = true;
 
+	rcu_read_lock();
+	leader = pid_task(ctx->tgid, PIDTYPE_TGID);
 	if (!leader)
-		return NULL;
+		goto out;
 	for_each_thread(leader, t) {
 		task_lock(t);
-		if (t->files && t->files == ctx->files)
-			return t;
+		found = t->files && t->files == ctx->files;
+		if (found)
+			means = files_lookup_fd_raw(t->files, fd) == file;
 		task_unlock(t);
+		if (found)
+			break;
 	}
-	return NULL;
+out:
+	rcu_read_unlock();
+	return means;
 }
 
-/* Does the process still mean this file by that number, and anybody else hold it? */
 static bool gs_slot_current(struct gs_slot *slot)
 {
-	struct gs_ctx *ctx = slot->ctx;
-	struct task_struct *t;
-	bool same = true;
-
-	if (file_count(slot->file) == 1)
-		return false;
-	rcu_read_lock();
-	t = gs_sweep_lock_files(ctx);
-	if (t) {
-		same = files_lookup_fd_raw(t->files, slot->fd) == slot->file;
-		task_unlock(t);
-	}
-	rcu_read_unlock();
-	return same;
+	return file_count(slot->file) > 1 && gs_fd_means(slot->ctx, slot->fd, slot->file);
 }
 
 /* Under fd_lock. Return: the file of the next slot to be swept, or NULL: none of @budget. */

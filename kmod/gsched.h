@@ -161,7 +161,7 @@ struct gs_ctx {
 	struct files_struct *files;	/* only compared, never followed */
 	struct gs_user *user;		/* whose quota it counts in, after SETUP */
 
-	struct mutex admin;
+	struct mutex admin;		/* lock 1 above */
 	bool ready;			/* SETUP is done; store_release */
 	u32 max_procs;
 	u32 max_ms;
@@ -173,7 +173,7 @@ struct gs_ctx {
 	struct xarray ms;
 	u32 nr_ms;
 
-	raw_spinlock_t lock;
+	raw_spinlock_t lock;		/* lock 5 above */
 	bool dead;
 	u32 nr_procs;
 	u32 nr_alloc;
@@ -201,10 +201,10 @@ struct gs_ctx {
 	struct irq_work irq_work;
 	struct work_struct reap_work;
 
-	spinlock_t enq_lock;
+	spinlock_t enq_lock;		/* the pool of ENQUEUE's nodes */
 	u32 enq_next;
 
-	struct mutex fd_lock;
+	struct mutex fd_lock;		/* lock 2 above */
 	struct xarray fds;		/* number -> slot that watches a file */
 	struct xarray slots;		/* id -> slot */
 	u32 nr_slots;

@@ -180,7 +180,6 @@ static struct miscdevice gs_device = {
 	.minor = MISC_DYNAMIC_MINOR,
 	.name = "gsched",
 	.fops = &gs_fops,
-	.mode = 0666,
 };
 
 static int __init gs_init(void)

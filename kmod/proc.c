@@ -44,6 +44,7 @@
  * that an M found under the lock can be woken after it.
  */
 void gs_lock(struct gs_ctx *ctx, struct gs_wakeup *wk)
+	__acquires(RCU) __acquires(&ctx->lock)
 {
 	wk->m = NULL;
 	wk->spawner = NULL;
@@ -53,6 +54,7 @@ void gs_lock(struct gs_ctx *ctx, struct gs_wakeup *wk)
 
 /** gs_unlock - drop the lock, then wake. Where wake_up_process() is allowed. */
 void gs_unlock(struct gs_ctx *ctx, struct gs_wakeup *wk)
+	__releases(&ctx->lock) __releases(RCU)
 {
 	raw_spin_unlock_irqrestore(&ctx->lock, wk->flags);
 	if (wk->m)
@@ -71,6 +73,7 @@ void gs_unlock(struct gs_ctx *ctx, struct gs_wakeup *wk)
  * queued already needs no second place: the wake-up to come serves both.
  */
 void gs_unlock_deferred(struct gs_ctx *ctx, struct gs_wakeup *wk)
+	__releases(&ctx->lock) __releases(RCU)
 {
 	if (wk->m && !test_and_set_bit(0, &wk->m->wake_queued)) {
 		kref_get(&wk->m->ref);
@@ -93,7 +96,7 @@ void gs_deferred_wakeups(struct gs_ctx *ctx)
 	llist_for_each_entry_safe(m, next, llist_del_all(&ctx->wake_list), wake_node) {
 		/* From here on the node may be queued again; the grant is visible. */
 		clear_bit(0, &m->wake_queued);
-		smp_mb__after_atomic();
+		smp_mb__after_atomic();	/* the bit before the wake-up's look at the state */
 		wake_up_process(m->task);
 		gs_m_put(m);
 	}

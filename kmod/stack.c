@@ -21,7 +21,7 @@
 #include "gsched.h"
 
 #define GS_ZERO_BITS	4
-#define GS_ZERO_PAGES	(1 << GS_ZERO_BITS)
+#define GS_ZERO_PAGES	BIT(GS_ZERO_BITS)
 
 static struct page *gs_zero_pages[GS_ZERO_PAGES];
 
