@@ -1,0 +1,93 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Run the tests in several environments, one after the other (together they
+# would disturb each other's timing), and sum up. "make check" builds first.
+#
+#   check.sh [native | tsan | asan | vm:KERNEL:CPUS]...
+#
+# The last line is "N passed, N failed, N skipped", counting single cases; the
+# exit status is 1 if any failed or none passed.
+
+set -eu -o pipefail
+
+top=$(dirname "$(dirname "$(readlink -f "$0")")")
+cd "$top"
+shopt -s nullglob
+
+pass=0 fail=0 skip=0
+log=$(mktemp)
+summary=$(mktemp)
+trap 'rm -f "$log" "$summary"' EXIT
+
+# Print the test programs DIR/KIND_* that there are sources for.
+programs()
+{
+	local dir=$1 kind=$2 src
+
+	for src in "selftests/$kind"_*.c; do
+		src=${src##*/}
+		echo "$dir/${src%.c}"
+	done
+}
+
+run_native()
+{
+	local list
+
+	mapfile -t list < <(programs "$1/selftests" lib)
+	[ "$1" != build ] || list+=(selftests/tool_*.sh)
+	# kselftest's cases leave by _exit(), where TSan would forget its reports.
+	GSCHED_BACKEND=epoll TSAN_OPTIONS="halt_on_error=1 ${TSAN_OPTIONS:-}" \
+		selftests/run.sh "${list[@]}"
+}
+
+run_vm()
+{
+	local kernel=${1%:*} cpus=${1#*:} list
+
+	mapfile -t list < <(programs selftests kmod; programs selftests lib)
+	selftests/vm.sh -k "$kernel" -c "$cpus" -f build/selftests \
+		-f selftests/run.sh -f selftests/vm/splat.patterns \
+		-- env GSCHED_BACKEND=module ./run.sh -k "${list[@]}"
+}
+
+stage()
+{
+	case $1 in
+	native)	run_native build ;;
+	tsan)	run_native build/tsan ;;
+	asan)	run_native build/asan ;;
+	vm:*)	run_vm "${1#vm:}" ;;
+	*)	echo "check.sh: no environment '$1'" >&2; return 2 ;;
+	esac
+}
+
+# Add a stage's numbers. One that fails although all its cases passed (a splat
+# after the last test, a module that stays, no machine) counts as a failure.
+account()
+{
+	local name=$1 status=$2 took=$3 p=0 f=0 s=0 totals
+
+	totals=$(sed -n 's/^# Totals: pass:\([0-9]*\) fail:\([0-9]*\) skip:\([0-9]*\)$/\1 \2 \3/p' "$log" | tail -n 1)
+	[ -z "$totals" ] || read -r p f s <<<"$totals"
+	if [ "$status" != 0 ] && [ "$f" = 0 ]; then
+		f=1
+		name="$name (exit status $status)"
+	fi
+	pass=$((pass + p)) fail=$((fail + f)) skip=$((skip + s))
+	printf '# %-16s %5d passed %5d failed %5d skipped %5d s\n' "$name" "$p" "$f" "$s" "$took" >>"$summary"
+}
+
+for name; do
+	echo "# === $name"
+	start=$SECONDS
+	status=0
+	stage "$name" | tee "$log" || status=$?
+	account "$name" "$status" $((SECONDS - start))
+done
+
+echo "# === all"
+cat "$summary"
+echo "$pass passed, $fail failed, $skip skipped"
+[ $fail = 0 ] && [ $pass -gt 0 ]

@@ -1,0 +1,113 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Install from Debian's packages what a make target needs.
+#
+#   setup.sh [lib|modules|vm|check|sanitize|lint|demo|bench]...      (default: check)
+#
+# When nothing is missing this only asks dpkg, and takes some milliseconds.
+# The demo's nginx is extracted into the cache instead of being installed:
+# the package would start a daemon on this machine. Its directory is
+# CACHE/nginx, the program CACHE/nginx/usr/sbin/nginx.
+
+set -eu
+
+cache=${GSCHED_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/gsched}
+
+# What a module needs beyond the compiler: kbuild calls bc and kmod, objtool
+# needs libelf, and pahole (package dwarves) writes the BTF.
+lib="build-essential"
+modules="build-essential gcc-12 bc kmod dwarves libelf1 cpio xz-utils zstd"
+vm="build-essential qemu-system-x86 busybox-static cpio"
+lint="sparse clang-tidy shellcheck perl git xz-utils"
+
+say()
+{
+	echo "setup.sh: $*" >&2
+}
+
+# Print those packages of "$@" that are not installed.
+missing()
+{
+	dpkg-query -W -f='${db:Status-Status} ${Package}\n' "$@" 2>/dev/null |
+	awk '
+	BEGIN { for (i = 1; i < ARGC; i++) want[ARGV[i]]; ARGC = 1 }
+	$1 == "installed" { delete want[$2] }
+	END { for (p in want) print p }' "$@" | sort
+}
+
+as_root()
+{
+	if [ "$(id -u)" = 0 ]; then
+		"$@"
+	elif command -v sudo >/dev/null; then
+		sudo "$@"
+	else
+		say "not root, and there is no sudo"
+		return 1
+	fi
+}
+
+install_packages()
+{
+	local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=300)
+
+	say "installing: $*"
+	as_root "${apt[@]}" update >&2 &&
+	as_root "${apt[@]}" install -y --no-install-recommends "$@" >&2
+}
+
+extract_nginx()
+{
+	local tmp deb
+
+	[ ! -x "$cache/nginx/usr/sbin/nginx" ] || return 0
+	say "extracting nginx into $cache/nginx"
+	mkdir -p "$cache"
+	tmp=$(mktemp -d "$cache/nginx.XXXXXX")
+	(cd "$tmp" && apt-get -q download nginx nginx-common >&2) || {
+		rm -rf "$tmp"
+		say "cannot download the packages nginx and nginx-common"
+		return 1
+	}
+	for deb in "$tmp"/*.deb; do
+		dpkg -x "$deb" "$tmp"
+	done
+	rm -f "$tmp"/*.deb
+	chmod 755 "$tmp"
+	# Two at once: the first one wins, and mv -T refuses a full directory.
+	mv -T "$tmp" "$cache/nginx" 2>/dev/null || rm -rf "$tmp"
+	[ -x "$cache/nginx/usr/sbin/nginx" ]
+}
+
+[ $# -gt 0 ] || set -- check
+command -v dpkg-query >/dev/null || {
+	say "this machine has no dpkg; please install: $modules $vm"
+	exit 1
+}
+
+want=
+nginx=no
+for what in "$@"; do
+	case $what in
+	lib)		want="$want $lib" ;;
+	modules)	want="$want $modules" ;;
+	vm|check)	want="$want $modules $vm xz-utils" ;;
+	sanitize)	want="$want $lib xz-utils" ;;	# the sanitizers come with gcc
+	lint)		want="$want $modules $lint" ;;
+	bench)		want="$want $modules $vm" ;;
+	demo)		want="$want $modules $vm"; nginx=yes ;;
+	*)		say "unknown: $what"; exit 2 ;;
+	esac
+done
+
+# shellcheck disable=SC2086 # lists of words
+packages=$(missing $want | xargs)
+if [ -n "$packages" ]; then
+	# shellcheck disable=SC2086
+	install_packages $packages || {
+		say "apt-get failed; please install: $packages"
+		exit 1
+	}
+fi
+[ $nginx = no ] || extract_nginx
