@@ -59,6 +59,7 @@ static u32 gs_nr_slot_pages(struct gs_ctx *ctx)
 static void gs_ctx_free_setup(struct gs_ctx *ctx)
 {
 	gs_procs_free(ctx);
+	free_cpumask_var(ctx->cpus);
 	bitmap_free(ctx->idle_ps);
 	ctx->idle_ps = NULL;
 	gs_pages_free(ctx->slot_pages, gs_nr_slot_pages(ctx));
@@ -157,9 +158,15 @@ static void gs_ctx_wake_all(struct gs_ctx *ctx)
 	struct gs_m *m;
 	unsigned long id;
 
+	/*
+	 * Pairs with set_current_state() of the sleepers: each of them sees dead, or
+	 * is seen here.
+	 */
+	smp_mb();
 	rcu_read_lock();
 	xa_for_each(&ctx->ms, id, m)
-		wake_up_process(m->task);
+		if (READ_ONCE(m->sleep) != GS_AWAKE)
+			wake_up_process(m->task);
 	rcu_read_unlock();
 }
 
@@ -178,7 +185,6 @@ void gs_ctx_shutdown(struct gs_ctx *ctx)
 	WRITE_ONCE(ctx->dead, true);
 	wk.spawner = ctx->spawner;
 	gs_unlock(ctx, &wk);
-	/* A sleeper tests dead after it has set its state: it sees it or is woken. */
 	gs_ctx_wake_all(ctx);
 	gs_fd_close_all(ctx);
 }
@@ -229,7 +235,8 @@ static int gs_setup_alloc(struct gs_ctx *ctx, u32 nr_procs)
 	ctx->procs = kvcalloc(ctx->max_procs, sizeof(*ctx->procs), GFP_KERNEL_ACCOUNT);
 	ctx->idle_ps = bitmap_zalloc(ctx->max_procs, GFP_KERNEL_ACCOUNT);
 	if (!ctx->shared_page || !ctx->m_pages || !ctx->slot_pages || !ctx->procs ||
-	    !ctx->idle_ps || gs_setup_enq_pages(ctx))
+	    !ctx->idle_ps || !zalloc_cpumask_var(&ctx->cpus, GFP_KERNEL_ACCOUNT) ||
+	    gs_setup_enq_pages(ctx))
 		return -ENOMEM;
 	ctx->shared = page_address(ctx->shared_page);
 	return gs_procs_set(ctx, nr_procs);

@@ -33,7 +33,10 @@
 #include "gsched.h"
 
 #define GS_SWEEP_PERIOD	(HZ / 10)
-#define GS_SWEEP_BATCH	4096
+#define GS_SWEEP_SLOTS	4096		/* looked at in a period */
+#define GS_SWEEP_CHUNK	32		/* at a time */
+#define GS_SWEEP_THREADS 64		/* asked for the process's descriptor table */
+#define GS_LINKED_TRIES	256
 #define GS_MAX_WAITS	8		/* wait queues of one file */
 
 #define GS_READ_EVENTS	(EPOLLIN | EPOLLRDNORM | EPOLLRDBAND | EPOLLPRI | \
@@ -228,26 +231,47 @@ static bool gs_slot_linked(struct gs_slot *slot)
 }
 
 /*
- * Reserve the lowest number whose nodes are free. Under fd_lock; in the table the
- * number stands without a slot until gs_slot_publish().
+ * Reserve the lowest number not below @first. Under fd_lock; in the table the number
+ * stands without a slot until gs_slot_publish().
+ */
+static int gs_slot_number_from(struct gs_ctx *ctx, struct gs_slot *slot, u32 first)
+{
+	u32 last = GS_ENQ_SLOTS + ctx->max_slots - 1;
+	int err;
+
+	if (first > last)
+		return -EBUSY;
+	err = xa_alloc(&ctx->slots, &slot->id, NULL, XA_LIMIT(first, last),
+		       GFP_KERNEL_ACCOUNT);
+	if (err)
+		return err;
+	err = gs_slot_map(ctx, slot);
+	if (err)
+		xa_erase(&ctx->slots, slot->id);
+	return err;
+}
+
+/*
+ * Reserve a number whose nodes are free, as a rule the lowest. Where many are still
+ * linked, slots_linked remembers how far the search has come, so that each is looked
+ * at once; a call gives up after some, and the next goes on.
  */
 static int gs_slot_number(struct gs_ctx *ctx, struct gs_slot *slot)
 {
-	u32 first = GS_ENQ_SLOTS, last = GS_ENQ_SLOTS + ctx->max_slots - 1;
-	int err;
+	int err, tries;
 
-	while (first <= last) {
-		err = xa_alloc(&ctx->slots, &slot->id, NULL, XA_LIMIT(first, last),
-			       GFP_KERNEL_ACCOUNT);
+	for (tries = 0; tries < GS_LINKED_TRIES; tries++) {
+		err = gs_slot_number_from(ctx, slot, GS_ENQ_SLOTS + ctx->slots_linked);
+		if (err == -EBUSY && ctx->slots_linked) {
+			ctx->slots_linked = 0;
+			continue;
+		}
 		if (err)
 			return err == -EBUSY ? -ENOSPC : err;
-		err = gs_slot_map(ctx, slot);
-		if (!err && !gs_slot_linked(slot))
+		if (!gs_slot_linked(slot))
 			return 0;
 		xa_erase(&ctx->slots, slot->id);
-		if (err)
-			return err;
-		first = slot->id + 1;
+		ctx->slots_linked = slot->id + 1 - GS_ENQ_SLOTS;
 	}
 	return -ENOSPC;
 }
@@ -273,6 +297,7 @@ static int gs_slot_reserve(struct gs_ctx *ctx, struct gs_slot *slot)
 static void gs_slot_free(struct gs_slot *slot)
 {
 	xa_erase(&slot->ctx->slots, slot->id);
+	slot->ctx->slots_linked = min(slot->ctx->slots_linked, slot->id - GS_ENQ_SLOTS);
 	slot->ctx->nr_slots--;
 	kfree(slot);
 }
@@ -291,6 +316,17 @@ static int gs_slot_poll(struct gs_slot *slot)
 	return 0;
 }
 
+/* Does the caller's descriptor table still say so? Only compared, so RCU is enough. */
+static bool gs_slot_is_callers(struct gs_slot *slot)
+{
+	bool same;
+
+	rcu_read_lock();
+	same = files_lookup_fd_raw(current->files, slot->fd) == slot->file;
+	rcu_read_unlock();
+	return same;
+}
+
 /*
  * The last step of registration. Under fd_lock. Return: 0, and in *@old the file of
  * a slot that this one displaces.
@@ -305,6 +341,9 @@ static int gs_slot_publish(struct gs_slot *slot, struct file **old, u32 *id)
 		return -ESHUTDOWN;
 	if (!READ_ONCE(ctx->nr_ms))
 		return -ESRCH;
+	/* The number may have got another meaning, and that been registered, since fget. */
+	if (!gs_slot_is_callers(slot))
+		return -EBADF;
 	if (other && other->file == slot->file) {
 		*id = other->id;
 		return -EEXIST;
@@ -416,24 +455,33 @@ int gs_ioc_fd_unregister(struct gs_ctx *ctx, void *arg)
 	return slot ? 0 : -ENOENT;
 }
 
+/* Under fd_lock. Return: the file of a slot that was closed, NULL: none is to be. */
+static struct file *gs_fd_close_one(struct gs_ctx *ctx)
+{
+	struct gs_slot *slot;
+	unsigned long fd = 0;
+
+	/* Another M may have come, and registered what is none of ours. */
+	if (!ctx->dead && READ_ONCE(ctx->nr_ms))
+		return NULL;
+	slot = xa_find(&ctx->fds, &fd, ULONG_MAX, XA_PRESENT);
+	return slot ? gs_slot_close(slot) : NULL;
+}
+
 /**
- * gs_fd_close_all - close every slot of the context
+ * gs_fd_close_all - close every slot of a context that is dead or has no M
  * @ctx: the context
  *
- * The slots stay the caller's until it unregisters them or the context ends. New
- * ones are refused by then: the context is dead, or has no M. Process context.
+ * The slots stay the caller's until it unregisters them or the context ends.
+ * Process context.
  */
 void gs_fd_close_all(struct gs_ctx *ctx)
 {
-	struct gs_slot *slot;
 	struct file *file;
-	unsigned long fd;
 
 	do {
-		fd = 0;
 		mutex_lock(&ctx->fd_lock);
-		slot = xa_find(&ctx->fds, &fd, ULONG_MAX, XA_PRESENT);
-		file = slot ? gs_slot_close(slot) : NULL;
+		file = gs_fd_close_one(ctx);
 		mutex_unlock(&ctx->fd_lock);
 		if (file)
 			fput(file);
@@ -443,15 +491,50 @@ void gs_fd_close_all(struct gs_ctx *ctx)
 
 /* ------------------------------------------------------------------- the sweep */
 
+struct gs_stale {
+	struct gs_slot *slots[GS_SWEEP_CHUNK];
+	unsigned int nr;
+};
+
+/* @files: the process's descriptor table, or NULL if it cannot be asked. */
+static bool gs_slot_stale(struct gs_slot *slot, struct files_struct *files)
+{
+	if (file_count(slot->file) == 1)
+		return true;
+	return files && files_lookup_fd_raw(files, slot->fd) != slot->file;
+}
+
+/* Under fd_lock. Return: false: the end of the table was reached. */
+static bool gs_sweep_chunk(struct gs_ctx *ctx, struct files_struct *files,
+			   struct gs_stale *stale)
+{
+	unsigned long fd = ctx->sweep_next;
+	struct gs_slot *slot;
+	int i;
+
+	for (i = 0; i < GS_SWEEP_CHUNK; i++) {
+		slot = xa_find(&ctx->fds, &fd, ULONG_MAX, XA_PRESENT);
+		if (!slot) {
+			ctx->sweep_next = 0;
+			return false;
+		}
+		if (gs_slot_stale(slot, files))
+			stale->slots[stale->nr++] = slot;
+		ctx->sweep_next = ++fd;
+	}
+	return true;
+}
+
 /*
- * Does the number still mean the file in the owning process? Any thread that has
- * the process's descriptor table can tell; its task lock keeps the table there. If
- * there is none any more, nobody closes anything either.
+ * gs_sweep_chunk() with the owning process's descriptor table. Any thread that has it
+ * will do, usually the first; its task lock keeps the table there. Who has so many
+ * threads with tables of their own that none is found goes without.
  */
-static bool gs_fd_means(struct gs_ctx *ctx, int fd, struct file *file)
+static bool gs_sweep_with_files(struct gs_ctx *ctx, struct gs_stale *stale)
 {
 	struct task_struct *leader, *t;
-	bool found, means = true;
+	int tries = GS_SWEEP_THREADS;
+	bool more, done = false;
 
 	rcu_read_lock();
 	leader = pid_task(ctx->tgid, PIDTYPE_TGID);
@@ -459,61 +542,53 @@ static bool gs_fd_means(struct gs_ctx *ctx, int fd, struct file *file)
 		goto out;
 	for_each_thread(leader, t) {
 		task_lock(t);
-		found = t->files && t->files == ctx->files;
-		if (found)
-			means = files_lookup_fd_raw(t->files, fd) == file;
+		done = t->files && t->files == ctx->files;
+		if (done)
+			more = gs_sweep_chunk(ctx, t->files, stale);
 		task_unlock(t);
-		if (found)
+		if (done || !--tries)
 			break;
 	}
 out:
 	rcu_read_unlock();
-	return means;
+	return done ? more : gs_sweep_chunk(ctx, NULL, stale);
 }
 
-static bool gs_slot_current(struct gs_slot *slot)
+/* Return: false: the end of the table was reached, or somebody is at work in it. */
+static bool gs_sweep_step(struct gs_ctx *ctx, bool *any)
 {
-	return file_count(slot->file) > 1 && gs_fd_means(slot->ctx, slot->fd, slot->file);
-}
+	struct file *files[GS_SWEEP_CHUNK];
+	struct gs_stale stale = { .nr = 0 };
+	unsigned int i;
+	bool more;
 
-/* Under fd_lock. Return: the file of the next slot to be swept, or NULL: none of @budget. */
-static struct file *gs_sweep_find(struct gs_ctx *ctx, int *budget)
-{
-	unsigned long fd = ctx->sweep_next;
-	struct gs_slot *slot;
-
-	while (*budget > 0) {
-		(*budget)--;
-		slot = xa_find(&ctx->fds, &fd, ULONG_MAX, XA_PRESENT);
-		if (!slot) {
-			ctx->sweep_next = 0;
-			*budget = 0;
-			return NULL;
-		}
-		ctx->sweep_next = ++fd;
-		if (!gs_slot_current(slot))
-			return gs_slot_close(slot);
+	/* The queue is everybody's: it does not wait for one who holds this for long. */
+	if (!mutex_trylock(&ctx->fd_lock)) {
+		*any = true;
+		return false;
 	}
-	return NULL;
+	more = gs_sweep_with_files(ctx, &stale);
+	for (i = 0; i < stale.nr; i++)
+		files[i] = gs_slot_close(stale.slots[i]);
+	*any = !xa_empty(&ctx->fds);
+	mutex_unlock(&ctx->fd_lock);
+
+	for (i = 0; i < stale.nr; i++)
+		fput(files[i]);
+	cond_resched();
+	return more;
 }
 
 static void gs_sweep(struct work_struct *work)
 {
 	struct gs_ctx *ctx = container_of(to_delayed_work(work), struct gs_ctx, sweep);
-	int budget = GS_SWEEP_BATCH;
-	struct file *file;
-	bool more;
+	int i;
+	bool any;
 
-	do {
-		mutex_lock(&ctx->fd_lock);
-		file = gs_sweep_find(ctx, &budget);
-		more = !xa_empty(&ctx->fds);
-		mutex_unlock(&ctx->fd_lock);
-		if (file)
-			fput(file);
-		cond_resched();
-	} while (file);
-	if (more)
+	for (i = 0; i < GS_SWEEP_SLOTS / GS_SWEEP_CHUNK; i++)
+		if (!gs_sweep_step(ctx, &any))
+			break;
+	if (any)
 		queue_delayed_work(gs_wq, &ctx->sweep, GS_SWEEP_PERIOD);
 }
 

@@ -33,7 +33,8 @@
  * WHO PROTECTS WHAT
  *
  * field                     written under         read under
- * ctx->nr_procs, nr_alloc   admin and lock        either, or READ_ONCE
+ * ctx->nr_procs             admin and lock        either, or acquire
+ * ctx->nr_alloc             admin (release)       admin, or acquire
  * ctx->procs[i]             admin, before         after nr_alloc (acquire)
  *                           nr_alloc (release)
  * ctx->nr_idle, idle_ps     lock                  lock, or READ_ONCE as a hint
@@ -119,7 +120,7 @@ enum gs_sleep {
  * @last_p:	the P it held last: likely to be warm
  * @id:		its number
  * @stale:	exec has happened, @exec_work is queued
- * @cpus:	scratch for IDLE
+ * @cpus:	scratch for gs_sync_owners
  * @wake_node:	in ctx->wake_list (once: @wake_queued)
  * @dead_node:	in ctx->dead_list
  * @exec_work:	unregisters the M after exec
@@ -172,6 +173,7 @@ struct gs_ctx {
 	struct page **slot_pages;
 	struct xarray ms;
 	u32 nr_ms;
+	cpumask_var_t cpus;		/* scratch, under admin */
 
 	raw_spinlock_t lock;		/* lock 5 above */
 	bool dead;
@@ -197,7 +199,6 @@ struct gs_ctx {
 	/* what the sched_out notifier leaves to interrupts and work items */
 	struct llist_head wake_list;
 	struct llist_head dead_list;
-	bool spawn_kick;
 	struct irq_work irq_work;
 	struct work_struct reap_work;
 
@@ -208,6 +209,7 @@ struct gs_ctx {
 	struct xarray fds;		/* number -> slot that watches a file */
 	struct xarray slots;		/* id -> slot */
 	u32 nr_slots;
+	u32 slots_linked;		/* below it, free numbers may still be linked */
 	u32 sweep_next;
 	struct delayed_work sweep;
 };
@@ -253,7 +255,7 @@ void gs_m_enqueue(struct gs_ctx *ctx, struct gs_m *m, enum gs_sleep sleep);
 void gs_m_dequeue(struct gs_ctx *ctx, struct gs_m *m);
 void gs_p_grant(struct gs_ctx *ctx, struct gs_p *p, struct gs_m *m);
 void gs_p_release(struct gs_ctx *ctx, struct gs_m *m, struct gs_wakeup *wk);
-void gs_p_leave(struct gs_ctx *ctx, struct gs_m *m, struct gs_wakeup *wk);
+struct gs_p *gs_proc(struct gs_ctx *ctx, u32 id);
 bool gs_p_has_work(struct gs_p *p);
 bool gs_has_work(struct gs_ctx *ctx);
 bool gs_wake_one(struct gs_ctx *ctx, u32 prefer, struct gs_wakeup *wk);
@@ -270,6 +272,8 @@ int gs_ioc_m_unregister(struct gs_ctx *ctx, void *arg);
 bool gs_thread_is_m(void);
 
 /* park.c */
+void gs_sync_owners(struct gs_ctx *ctx, struct cpumask *cpus, struct gs_m *self);
+void gs_recheck(struct gs_ctx *ctx, struct cpumask *cpus, struct gs_m *self);
 int gs_ioc_acquire(struct gs_ctx *ctx, void *arg);
 int gs_ioc_release(struct gs_ctx *ctx, void *arg);
 int gs_ioc_idle(struct gs_ctx *ctx, void *arg);

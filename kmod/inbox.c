@@ -22,7 +22,7 @@
  * To lose this many races in a row takes somebody who scribbles over the inbox,
  * and what is lost then is his.
  */
-#define GS_PUSH_TRIES	1000
+#define GS_PUSH_TRIES	64
 
 /** gs_node - a node's shared words. The slot's page exists. */
 struct gsched_node *gs_node(struct gs_ctx *ctx, u32 node)
@@ -65,20 +65,22 @@ out:
 		atomic_or(GSCHED_ATTN_INBOX, (atomic_t *)&p->sh->attention);
 }
 
-/* The wanted P, unless it is busy and another one idle. Without the lock: a guess. */
+/* Without the lock: a guess. Return: NULL: none. */
+static struct gs_p *gs_some_idle(struct gs_ctx *ctx)
+{
+	if (!READ_ONCE(ctx->nr_idle))
+		return NULL;
+	return gs_proc(ctx, find_first_bit(ctx->idle_ps, READ_ONCE(ctx->nr_procs)));
+}
+
+/* The wanted P, unless it is busy and another one idle. */
 static struct gs_p *gs_inbox_choose(struct gs_ctx *ctx, u32 wanted)
 {
-	u32 nr = READ_ONCE(ctx->nr_procs), idle;
+	struct gs_p *p = gs_proc(ctx, wanted) ? : gs_proc(ctx, 0);
 
-	if (wanted >= nr)
-		wanted = 0;
-	if (READ_ONCE(ctx->nr_idle) &&
-	    READ_ONCE(ctx->procs[wanted]->state) != GSCHED_P_IDLE) {
-		idle = find_first_bit(ctx->idle_ps, nr);
-		if (idle < nr)
-			wanted = idle;
-	}
-	return ctx->procs[wanted];
+	if (READ_ONCE(p->state) == GSCHED_P_IDLE)
+		return p;
+	return gs_some_idle(ctx) ? : p;
 }
 
 static void gs_deliver(struct gs_ctx *ctx, struct gs_p *p, u32 node, struct gsched_node *sh)
@@ -140,7 +142,8 @@ int gs_ioc_enqueue(struct gs_ctx *ctx, void *arg)
 
 	if (e->flags || e->cookie < GSCHED_COOKIE_MIN)
 		return -EINVAL;
-	if (e->proc != GSCHED_NONE && e->proc >= READ_ONCE(ctx->nr_procs))
+	p = gs_proc(ctx, e->proc);
+	if (!p && e->proc != GSCHED_NONE)
 		return -EINVAL;
 
 	spin_lock(&ctx->enq_lock);
@@ -152,10 +155,6 @@ int gs_ioc_enqueue(struct gs_ctx *ctx, void *arg)
 		return node;
 
 	sh = gs_node(ctx, node);
-	if (e->proc == GSCHED_NONE)
-		p = gs_inbox_choose(ctx, READ_ONCE(sh->proc));
-	else
-		p = ctx->procs[e->proc];
-	gs_deliver(ctx, p, node, sh);
+	gs_deliver(ctx, p ? : gs_inbox_choose(ctx, READ_ONCE(sh->proc)), node, sh);
 	return 0;
 }

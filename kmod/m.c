@@ -88,6 +88,8 @@ static void gs_m_remove(struct gs_m *m)
 	 */
 	if (last)
 		gs_fd_close_all(ctx);
+	else
+		gs_recheck(ctx, m->cpus, m);
 	gs_m_put(m);
 }
 
@@ -100,7 +102,7 @@ static void gs_m_unregister(struct gs_m *m)
 	preempt_notifier_unregister(&m->pn);
 	preempt_enable();
 	gs_lock(ctx, &wk);
-	gs_p_leave(ctx, m, &wk);
+	gs_p_release(ctx, m, &wk);
 	gs_unlock(ctx, &wk);
 	gs_m_remove(m);
 }
@@ -119,6 +121,11 @@ static void gs_m_sched_in(struct preempt_notifier *pn, int cpu)
 {
 	struct gs_m *m = container_of(pn, struct gs_m, pn);
 
+	/*
+	 * Between on_cpu and user space: pairs with gs_sync_owners(), which leaves out
+	 * the CPUs of threads that it sees off theirs.
+	 */
+	smp_mb();
 	if (likely(current->mm == m->ctx->mm) || !current->mm || m->stale)
 		return;
 	m->stale = true;
@@ -135,7 +142,7 @@ static void gs_m_dead(struct gs_m *m)
 	struct gs_wakeup wk;
 
 	gs_lock(ctx, &wk);
-	gs_p_leave(ctx, m, &wk);
+	gs_p_release(ctx, m, &wk);
 	gs_unlock_deferred(ctx, &wk);
 	llist_add(&m->dead_node, &ctx->dead_list);
 	irq_work_queue(&ctx->irq_work);
@@ -226,6 +233,16 @@ static int gs_m_insert(struct gs_ctx *ctx, struct gs_m *m)
 	return 0;
 }
 
+static int gs_m_add(struct gs_ctx *ctx, struct gs_m *m)
+{
+	int err;
+
+	mutex_lock(&ctx->admin);
+	err = gs_m_insert(ctx, m);
+	mutex_unlock(&ctx->admin);
+	return err;
+}
+
 static void gs_spawn_done(struct gs_ctx *ctx)
 {
 	struct gs_wakeup wk;
@@ -257,9 +274,12 @@ int gs_ioc_m_register(struct gs_ctx *ctx, void *arg)
 	m = gs_m_alloc(ctx);
 	if (!m)
 		return -ENOMEM;
-	mutex_lock(&ctx->admin);
-	err = gs_m_insert(ctx, m);
-	mutex_unlock(&ctx->admin);
+	err = gs_m_add(ctx, m);
+	if (err == -ENOSPC) {
+		/* Threads that have ended count until they are reaped. */
+		flush_work(&ctx->reap_work);
+		err = gs_m_add(ctx, m);
+	}
 	if (err) {
 		free_cpumask_var(m->cpus);
 		kfree(m);

@@ -70,7 +70,7 @@ static bool gs_acquire_start(struct gs_ctx *ctx, struct gs_m *m, bool yield)
 
 	gs_lock(ctx, &wk);
 	if (m->p && yield)
-		gs_p_leave(ctx, m, &wk);
+		gs_p_release(ctx, m, &wk);
 	if (!m->p) {
 		p = gs_p_take_idle(ctx, m->last_p);
 		if (p)
@@ -107,9 +107,12 @@ int gs_ioc_release(struct gs_ctx *ctx, void *arg)
 
 	if (!m)
 		return -ESRCH;
+	if (!m->p)
+		return 0;
 	gs_lock(ctx, &wk);
-	gs_p_leave(ctx, m, &wk);
+	gs_p_release(ctx, m, &wk);
 	gs_unlock(ctx, &wk);
+	gs_recheck(ctx, m->cpus, m);
 	return 0;
 }
 
@@ -118,36 +121,64 @@ static void gs_ipi_mb(void *unused)
 	smp_mb();	/* (B) of proc.c, on behalf of the CPU's user code */
 }
 
-/*
- * Make every CPU that runs the owner of a P execute a full barrier: (B) of proc.c.
+/**
+ * gs_sync_owners - make every CPU that runs the owner of a P execute a full barrier
+ * @ctx:  the context
+ * @cpus: scratch
+ * @self: an M to leave out, or NULL
  *
- * An owner that is not running when we look has stored its queue before it was
- * switched out, or will be switched in after our store of nr_idle; a context
- * switch is a full barrier between user space and on_cpu, as membarrier(2) relies
- * on. The lock keeps the owners from going away; it is dropped before the
- * interrupts are sent, and who becomes an owner meanwhile does so after taking the
- * lock after us, which orders its loads.
+ * (B) of proc.c. Process context. Why no owner is missed:
+ *
+ * - Who became an owner before the P was made idle, under the lock, is seen here.
+ *   Who becomes one later takes the lock after that, which orders its loads.
+ * - An owner that is seen off its CPU has stored its queue before it was switched
+ *   out. When it is switched in, it executes the barrier in gs_m_sched_in() after
+ *   on_cpu has been set and before it is in user mode; if we did not see on_cpu, its
+ *   loads after that barrier see our stores before ours.
+ * - An owner that moves to another CPU after its CPU was read is switched in there.
  */
-static void gs_sync_owners(struct gs_ctx *ctx, struct gs_m *m)
+void gs_sync_owners(struct gs_ctx *ctx, struct cpumask *cpus, struct gs_m *self)
+{
+	u32 i, nr = smp_load_acquire(&ctx->nr_alloc);	/* pairs with gs_procs_set() */
+	struct gs_m *owner;
+
+	cpumask_clear(cpus);
+	smp_mb();	/* nr_idle before owner and on_cpu; (B) for this CPU */
+	rcu_read_lock();
+	for (i = 0; i < nr; i++) {
+		owner = READ_ONCE(ctx->procs[i]->owner);
+		if (owner && owner != self && READ_ONCE(owner->task->on_cpu))
+			cpumask_set_cpu(task_cpu(owner->task), cpus);
+	}
+	rcu_read_unlock();
+	if (!cpumask_empty(cpus)) {
+		preempt_disable();
+		smp_call_function_many(cpus, gs_ipi_mb, NULL, true);
+		preempt_enable();
+	}
+	smp_mb();	/* on_cpu before the queues */
+}
+
+/**
+ * gs_recheck - a P has become idle behind its owner's back: is there work for it?
+ * @ctx:  the context
+ * @cpus: scratch
+ * @self: the M that gave it up, or NULL
+ *
+ * Process context.
+ */
+void gs_recheck(struct gs_ctx *ctx, struct cpumask *cpus, struct gs_m *self)
 {
 	struct gs_wakeup wk;
-	u32 i;
 
-	cpumask_clear(m->cpus);
-	smp_mb();	/* nr_idle before on_cpu; and (B) for this CPU */
-	gs_lock(ctx, &wk);
-	for (i = 0; i < ctx->nr_alloc; i++) {
-		struct gs_m *owner = ctx->procs[i]->owner;
-
-		if (owner && owner != m && READ_ONCE(owner->task->on_cpu))
-			cpumask_set_cpu(task_cpu(owner->task), m->cpus);
-	}
-	gs_unlock(ctx, &wk);
-	if (cpumask_empty(m->cpus))
+	if (!READ_ONCE(ctx->nr_idle))
 		return;
-	preempt_disable();
-	smp_call_function_many(m->cpus, gs_ipi_mb, NULL, true);
-	preempt_enable();
+	gs_sync_owners(ctx, cpus, self);
+	if (!gs_has_work(ctx))
+		return;
+	gs_lock(ctx, &wk);
+	gs_wake_one(ctx, GSCHED_NONE, &wk);
+	gs_unlock(ctx, &wk);
 }
 
 static void gs_idle_start(struct gs_ctx *ctx, struct gs_m *m)
@@ -204,7 +235,7 @@ int gs_ioc_idle(struct gs_ctx *ctx, void *arg)
 	if (!m)
 		return -ESRCH;
 	gs_idle_start(ctx, m);
-	gs_sync_owners(ctx, m);
+	gs_sync_owners(ctx, m->cpus, m);
 	if (gs_has_work(ctx))
 		gs_idle_take(ctx, m, GSCHED_IDLE_WORK);
 	err = gs_idle_sleep(ctx, m, idle->deadline);

@@ -25,11 +25,15 @@
  * an explicit fence for threads that are no Ms. Owners, who push most often, have
  * none: (B), gs_sync_owners() in park.c, makes their CPUs execute it.
  *
+ * Whoever else makes a P idle (RELEASE, the end of an M, SET_PROCS) owes the same
+ * look: gs_recheck() does it, and wakes an M.
+ *
  * A spinning M stands for the wake-up that is left out: it takes nr_spinning down
  * (a full barrier) before its last look at the queues.
  */
 #include <linux/bitmap.h>
 #include <linux/mm.h>
+#include <linux/nospec.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
 
@@ -64,25 +68,32 @@ void gs_unlock(struct gs_ctx *ctx, struct gs_wakeup *wk)
 	rcu_read_unlock();
 }
 
+/*
+ * Leave a wake-up to the irq_work. Under the lock. An M that is queued already
+ * needs no second place: the wake-up to come serves both.
+ */
+static void gs_wake_later(struct gs_ctx *ctx, struct gs_m *m)
+{
+	if (test_and_set_bit(0, &m->wake_queued))
+		return;
+	kref_get(&m->ref);
+	llist_add(&m->wake_node, &ctx->wake_list);
+}
+
 /**
  * gs_unlock_deferred - drop the lock, and wake from an interrupt
  * @ctx: the context
  * @wk:  whom to wake
  *
- * For the sched_out notifier, which runs under a run queue's lock. An M that is
- * queued already needs no second place: the wake-up to come serves both.
+ * For the sched_out notifier, which runs under a run queue's lock.
  */
 void gs_unlock_deferred(struct gs_ctx *ctx, struct gs_wakeup *wk)
 	__releases(&ctx->lock) __releases(RCU)
 {
-	if (wk->m && !test_and_set_bit(0, &wk->m->wake_queued)) {
-		kref_get(&wk->m->ref);
-		llist_add(&wk->m->wake_node, &ctx->wake_list);
-	}
-	if (wk->spawner)
-		WRITE_ONCE(ctx->spawn_kick, true);
+	if (wk->m)
+		gs_wake_later(ctx, wk->m);
 	raw_spin_unlock_irqrestore(&ctx->lock, wk->flags);
-	if (wk->m || wk->spawner)
+	if (!llist_empty(&ctx->wake_list))
 		irq_work_queue(&ctx->irq_work);
 	rcu_read_unlock();
 }
@@ -90,7 +101,6 @@ void gs_unlock_deferred(struct gs_ctx *ctx, struct gs_wakeup *wk)
 /** gs_deferred_wakeups - do what gs_unlock_deferred left. Hard interrupt. */
 void gs_deferred_wakeups(struct gs_ctx *ctx)
 {
-	struct gs_wakeup wk;
 	struct gs_m *m, *next;
 
 	llist_for_each_entry_safe(m, next, llist_del_all(&ctx->wake_list), wake_node) {
@@ -100,11 +110,6 @@ void gs_deferred_wakeups(struct gs_ctx *ctx)
 		wake_up_process(m->task);
 		gs_m_put(m);
 	}
-	if (!xchg(&ctx->spawn_kick, false))
-		return;
-	gs_lock(ctx, &wk);
-	wk.spawner = ctx->spawner;
-	gs_unlock(ctx, &wk);
 }
 
 /* nr_spinning belongs to user space, which may have put anything there. */
@@ -197,7 +202,7 @@ void gs_m_dequeue(struct gs_ctx *ctx, struct gs_m *m)
 void gs_p_grant(struct gs_ctx *ctx, struct gs_p *p, struct gs_m *m)
 {
 	gs_m_dequeue(ctx, m);
-	p->owner = m;
+	WRITE_ONCE(p->owner, m);
 	p->grants++;
 	gs_p_set_state(p, GSCHED_P_RUN);
 	WRITE_ONCE(p->sh->owner, m->id);
@@ -222,7 +227,7 @@ void gs_p_release(struct gs_ctx *ctx, struct gs_m *m, struct gs_wakeup *wk)
 
 	if (!p)
 		return;
-	p->owner = NULL;
+	WRITE_ONCE(p->owner, NULL);
 	WRITE_ONCE(p->sh->owner, GSCHED_NONE);
 	WRITE_ONCE(m->sh->proc, GSCHED_NONE);
 	WRITE_ONCE(m->p, NULL);
@@ -238,23 +243,6 @@ void gs_p_release(struct gs_ctx *ctx, struct gs_m *m, struct gs_wakeup *wk)
 	} else {
 		gs_p_set_idle(ctx, p);
 	}
-}
-
-/**
- * gs_p_leave - gs_p_release for an M that does not look at the queues again
- * @ctx: the context
- * @m:   the M
- * @wk:  gets the M that has the P now
- *
- * Under the lock. If the P is idle now and work waits in it, somebody is woken.
- */
-void gs_p_leave(struct gs_ctx *ctx, struct gs_m *m, struct gs_wakeup *wk)
-{
-	struct gs_p *p = m->p;
-
-	gs_p_release(ctx, m, wk);
-	if (p && !wk->m && (gs_p_has_work(p) || READ_ONCE(ctx->shared->global_len)))
-		gs_wake_one(ctx, p->id, wk);
 }
 
 /** gs_p_has_work - does a P's page show work? A hint. */
@@ -296,6 +284,20 @@ static bool gs_spawn(struct gs_ctx *ctx, struct gs_wakeup *wk)
 	ctx->nr_spawns++;
 	wk->spawner = ctx->spawner;
 	return true;
+}
+
+/**
+ * gs_proc - a P by its number
+ * @ctx: the context
+ * @id:  the number, possibly user space's
+ *
+ * Any context. Return: the P, or NULL if there is none of that number in use.
+ */
+struct gs_p *gs_proc(struct gs_ctx *ctx, u32 id)
+{
+	u32 nr = smp_load_acquire(&ctx->nr_procs);	/* pairs with gs_set_nr_procs() */
+
+	return id < nr ? ctx->procs[array_index_nospec(id, nr)] : NULL;
 }
 
 /**
@@ -380,7 +382,8 @@ static void gs_set_nr_procs(struct gs_ctx *ctx, u32 n)
 {
 	u32 i, old = ctx->nr_procs;
 
-	WRITE_ONCE(ctx->nr_procs, n);
+	/* Pairs with gs_proc(): who sees the number sees the Ps below it. */
+	smp_store_release(&ctx->nr_procs, n);
 	WRITE_ONCE(ctx->shared->nr_procs, n);
 	for (i = n; i < old; i++)
 		gs_p_retire(ctx, ctx->procs[i]);
@@ -388,30 +391,23 @@ static void gs_set_nr_procs(struct gs_ctx *ctx, u32 n)
 		gs_p_revive(ctx, ctx->procs[i]);
 }
 
-/* Under the lock. Return: a waiting M has got an idle P. */
-static bool gs_serve_one(struct gs_ctx *ctx, struct gs_wakeup *wk)
-{
-	struct gs_m *m = list_first_entry_or_null(&ctx->waiting_ms, struct gs_m, list);
-	struct gs_p *p = m ? gs_p_take_idle(ctx, m->last_p) : NULL;
-
-	if (!p)
-		return false;
-	gs_p_grant(ctx, p, m);
-	wk->m = m;
-	return true;
-}
-
-/* Restores "an M waits => no P is idle", one M per round. */
+/*
+ * Restore "an M waits => no P is idle". Under the lock, so that no newcomer gets
+ * ahead; there may be many to wake, which is left to the irq_work.
+ */
 static void gs_serve_waiting(struct gs_ctx *ctx)
 {
-	struct gs_wakeup wk;
-	bool served;
+	struct gs_m *m;
+	struct gs_p *p;
 
-	do {
-		gs_lock(ctx, &wk);
-		served = gs_serve_one(ctx, &wk);
-		gs_unlock(ctx, &wk);
-	} while (served);
+	while (!list_empty(&ctx->waiting_ms)) {
+		m = list_first_entry(&ctx->waiting_ms, struct gs_m, list);
+		p = gs_p_take_idle(ctx, m->last_p);
+		if (!p)
+			return;
+		gs_p_grant(ctx, p, m);
+		gs_wake_later(ctx, m);
+	}
 }
 
 /**
@@ -435,8 +431,8 @@ int gs_procs_set(struct gs_ctx *ctx, u32 n)
 	}
 	gs_lock(ctx, &wk);
 	gs_set_nr_procs(ctx, n);
-	gs_unlock(ctx, &wk);
 	gs_serve_waiting(ctx);
+	gs_unlock_deferred(ctx, &wk);
 	return 0;
 }
 
@@ -462,6 +458,8 @@ int gs_ioc_set_procs(struct gs_ctx *ctx, void *arg)
 		return -EINVAL;
 	mutex_lock(&ctx->admin);
 	err = gs_procs_set(ctx, s->nr_procs);
+	if (!err)
+		gs_recheck(ctx, ctx->cpus, NULL);
 	mutex_unlock(&ctx->admin);
 	return err;
 }

@@ -62,9 +62,10 @@ int gs_stack_mmap(struct vm_area_struct *vma, u32 shift)
 {
 	if (shift < GSCHED_STACK_SHIFT_MIN || shift > GSCHED_STACK_SHIFT_MAX)
 		return -EINVAL;
-	/* Without NORESERVE every slot would count as committed in full. */
-	if ((vma->vm_flags & VM_SHARED) || !(vma->vm_flags & VM_NORESERVE))
+	/* Of a read-only file a shared mapping is VM_MAYSHARE only. */
+	if (vma->vm_flags & VM_MAYSHARE)
 		return -EINVAL;
+	/* Also keeps mlockall() from filling every slot: it skips such mappings. */
 	vm_flags_set(vma, VM_DONTEXPAND);
 	vma->vm_ops = &gs_stack_vm_ops;
 	return 0;

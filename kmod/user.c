@@ -24,19 +24,17 @@ struct gs_user {
 static DEFINE_MUTEX(gs_users_lock);
 static LIST_HEAD(gs_users);
 
-static struct gs_user *gs_user_find(kuid_t uid)
+/* Return: the user's entry, which is @new if it had none. */
+static struct gs_user *gs_user_find(kuid_t uid, struct gs_user *new)
 {
 	struct gs_user *user;
 
 	list_for_each_entry(user, &gs_users, list)
 		if (uid_eq(user->uid, uid))
 			return user;
-	user = kzalloc(sizeof(*user), GFP_KERNEL_ACCOUNT);
-	if (!user)
-		return ERR_PTR(-ENOMEM);
-	user->uid = uid;
-	list_add(&user->list, &gs_users);
-	return user;
+	new->uid = uid;
+	list_add(&new->list, &gs_users);
+	return new;
 }
 
 static void gs_user_free_unused(struct gs_user *user)
@@ -56,17 +54,21 @@ static void gs_user_free_unused(struct gs_user *user)
  */
 struct gs_user *gs_user_charge(kuid_t uid)
 {
-	struct gs_user *user;
+	struct gs_user *user, *new;
 
+	/* Not under the lock: the caller's cgroup may let it wait for memory. */
+	new = kzalloc(sizeof(*new), GFP_KERNEL_ACCOUNT);
+	if (!new)
+		return ERR_PTR(-ENOMEM);
 	mutex_lock(&gs_users_lock);
-	user = gs_user_find(uid);
-	if (!IS_ERR(user)) {
-		if (user->contexts < READ_ONCE(contexts_per_user)) {
-			user->contexts++;
-		} else {
-			gs_user_free_unused(user);
-			user = ERR_PTR(-EUSERS);
-		}
+	user = gs_user_find(uid, new);
+	if (user != new)
+		kfree(new);
+	if (user->contexts < READ_ONCE(contexts_per_user)) {
+		user->contexts++;
+	} else {
+		gs_user_free_unused(user);
+		user = ERR_PTR(-EUSERS);
 	}
 	mutex_unlock(&gs_users_lock);
 	return user;

@@ -45,7 +45,12 @@
  *
  * Four regions are mapped with MAP_SHARED at the offsets GSCHED_OFF_*. Their
  * pages come into being with their objects (P, M, slot); touching a page that
- * does not exist yet raises SIGBUS. They are not inherited by fork().
+ * does not exist yet raises SIGBUS. They are not inherited by fork(). mmap fails
+ * with
+ *
+ * -EPERM   the caller's process is not the one that opened the context (stacks too)
+ * -ENXIO   GSCHED_IOC_SETUP has not been done
+ * -EINVAL  the mapping leaves the region, or is not MAP_SHARED
  *
  * Each field below says who writes it, who reads it, and with what ordering:
  *
@@ -92,10 +97,11 @@
  * GSCHED_OFF_STACKS(shift) gives demand-zero memory cut into slots of
  * 1 << shift bytes, in which the lowest GSCHED_STACK_GUARD bytes of every slot
  * raise SIGSEGV. One mapping, however many stacks. It needs no SETUP, survives
- * fork(), and MADV_DONTNEED gives pages back. mmap fails with
+ * fork(), and MADV_DONTNEED gives pages back. It cannot grow, and mlock() has no
+ * effect on it. Without MAP_NORESERVE, or with vm.overcommit_memory = 2, all of it
+ * counts as committed memory. mmap fails with
  *
- * -EINVAL  shift out of range, MAP_SHARED, no MAP_NORESERVE, or the mapping
- *          leaves the region
+ * -EINVAL  shift out of range, MAP_SHARED, or the mapping leaves the region
  */
 #define GSCHED_STACK_SHIFT_MIN	17		/* 128 KiB, half of it guard */
 #define GSCHED_STACK_SHIFT_MAX	30		/* 1 GiB */
@@ -110,14 +116,18 @@
  * @nr_idle:	Ps that are idle. Written by K, read by any. A submitter that
  *		has pushed work and then sees @nr_idle nonzero and @nr_spinning
  *		zero calls GSCHED_IOC_WAKE. An owner needs no barrier between
- *		push and load: the kernel, after it has raised @nr_idle and
+ *		push and load: the kernel, whenever it has raised @nr_idle and
  *		before it looks at the queues, makes every CPU that runs an
- *		owner execute a full barrier. Any other thread needs one.
+ *		owner execute a full barrier. Any other thread needs one. The
+ *		same does not hold for @nr_spinning: an M that stops looking
+ *		has to look again, in GSCHED_IOC_IDLE or by itself after a
+ *		barrier on all CPUs such as membarrier(2).
  * @tick_on:	nonzero while the kernel's tick runs. Written by K.
  * @nr_spinning: Ms that look for work. RMW by any and K; hint. The kernel adds
- *		one for each M that it wakes to look for work, and wakes none
- *		while it is nonzero. Who takes it from 1 to 0 must look at all
- *		queues once more after that.
+ *		one for each M that it wakes to look for work. When a descriptor
+ *		becomes ready or a G is enqueued it wakes none while this is
+ *		nonzero. Who takes it from 1 to 0 must look at all queues once
+ *		more after that.
  * @global_len:	length of the library's global run queue. Written by any (under
  *		the library's lock), hint.
  *
@@ -173,7 +183,9 @@ struct gsched_shared {
  *		(acquire); hint.
  * @runnext:	the G to run before the queue, or 0. As @head; hint.
  * @inbox:	node + 1 of the Gs made ready by the kernel, newest first, or 0.
- *		RMW by K (push) and any (exchange with 0 to take all).
+ *		RMW by K (push) and any (exchange with 0 to take all). A push may
+ *		still come when the P is dead: whoever looks for work looks at
+ *		all Ps that ever were, queue and inbox.
  * @ring:	the queue; entry i stands at i % GSCHED_RING_SIZE. A slot is
  *		written by owner before @tail moves over it.
  * @user:	the library's own; the kernel neither reads nor writes it.
@@ -241,8 +253,10 @@ struct gsched_m {
  * @word:	NIL, READY or the cookie of the G that waits. RMW by any and K.
  *		Park: compare-and-swap NIL -> cookie, only after leaving the G's
  *		stack; failing means READY. Reset: exchange with NIL *before* the
- *		system call that may fail with EAGAIN. The kernel exchanges it
- *		with READY; if it finds a cookie there it delivers that G.
+ *		system call that may fail with EAGAIN, then see whether @events
+ *		has GSCHED_EV_CLOSED: after that no READY comes. The kernel
+ *		exchanges it with READY; if it finds a cookie there it delivers
+ *		that G.
  * @cookie:	the delivered G. Written by K before the push to an inbox. The
  *		consumer reads @cookie and @next, then stores 0 (release): until
  *		then the node is linked and K will not use it again.
@@ -331,9 +345,9 @@ struct gsched_setup {
  * @flags:	in: 0
  * @nr_procs:	in: 1 .. gsched_setup.max_procs
  *
- * New Ps are idle, or go to Ms that wait for one. A P above the new number that
- * is idle is dead at once; one that runs gets GSCHED_ATTN_RETIRE and dies when
- * its owner gives it up.
+ * New Ps go to Ms that wait for one, else are idle; if a queue shows work, an
+ * idle M is woken. A P above the new number that is idle is dead at once; one that
+ * runs gets GSCHED_ATTN_RETIRE and dies when its owner gives it up.
  *
  * -EINVAL  a number out of its range
  * -ENOMEM
@@ -353,7 +367,8 @@ struct gsched_set_procs {
  * executes another program.
  *
  * -EBUSY   the thread is an M already, of this context or another
- * -ENOSPC  gsched_setup.max_ms is reached
+ * -ENOSPC  gsched_setup.max_ms is reached (a thread that has just been joined may
+ *          still count)
  * -ENOMEM
  */
 struct gsched_m_register {
@@ -370,10 +385,10 @@ struct gsched_m_register {
  * @proc:	out: the P
  *
  * Ms are served in order of arrival. Returns at once if the M holds a P and
- * GSCHED_ACQUIRE_YIELD is not set.
+ * GSCHED_ACQUIRE_YIELD is not set, or nobody waits.
  *
  * -ESRCH   the caller is no M of this context
- * -EINTR   a signal arrived; the M has no P
+ * -EINTR   interrupted, by a signal or otherwise; the M has no P
  */
 struct gsched_acquire {
 	__u32 flags;
@@ -398,7 +413,7 @@ struct gsched_acquire {
  * sees its own timers.
  *
  * -ESRCH   the caller is no M of this context
- * -EINTR   a signal arrived; the M has no P
+ * -EINTR   interrupted, by a signal or otherwise; the M has no P
  */
 struct gsched_idle {
 	__u32 flags;
@@ -432,8 +447,8 @@ struct gsched_wake {
  * @reserved:	in: 0
  *
  * For one thread that is no M. It returns 0 each time an M should be created;
- * until that M has registered, or the next call has GSCHED_SPAWNER_FAILED, no
- * other is asked for.
+ * until an M has registered, or the next call has GSCHED_SPAWNER_FAILED, no other
+ * is asked for.
  *
  * -EBUSY   another thread waits here
  * -EDEADLK the caller is an M
@@ -470,15 +485,15 @@ struct gsched_enqueue {
  *
  * Register: both nodes start with the word READY if the descriptor is ready,
  * NIL if not. From then on each readiness event of the file sets it. The kernel
- * holds a reference to the file, but drops it within a second or so when the
- * descriptor's number no longer means that file in the process, or nobody else
- * has the file open (100 ms for up to 4,096 slots): both nodes then get
- * GSCHED_EV_CLOSED and READY, and waiting Gs are delivered. A slot is the
+ * holds a reference to the file, but drops it, within 100 ms for each 4,096
+ * slots, when the descriptor's number no longer means that file in the process,
+ * or nobody else has the file open: both nodes then get GSCHED_EV_CLOSED and
+ * READY, and waiting Gs are delivered. A slot is the
  * caller's until it unregisters it, closed or not. If the number is already
  * registered for another file, that slot is closed at once.
  * All slots are closed when the context's last M is gone.
  *
- * -EBADF   no such descriptor
+ * -EBADF   no such descriptor, or it was closed meanwhile
  * -EPERM   the file cannot be waited for (a regular file, a directory)
  * -ELOOP   the file is a gsched context
  * -EEXIST  this file is registered under this number; @slot says where
@@ -518,7 +533,8 @@ struct gsched_fd {
 /*
  * GSCHED_IOC_RELEASE (no argument): give the P up and go on without one. Fails
  * with -ESRCH if the caller is no M of this context. The P goes to an M that
- * waits for one, else to an idle M if its queue holds work, else it is idle.
+ * waits for one, else it is idle, and if any queue shows work an idle M is woken,
+ * or the spawner asked for one.
  */
 
 #endif /* _UAPI_LINUX_GSCHED_H */
