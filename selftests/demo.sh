@@ -60,18 +60,19 @@ selftests/vm.sh -k "$kernel" -c 2 -m 1024 -t 300 -o "$out" \
 # "module backend, Linux 6.1.0-13-amd64, 2 Ps": what http_get found it runs on
 where=$(grep -m 1 '^module backend, ' "$log") || die "http_get did not use the module"
 
-step "Timeline of G1 and 10 goroutines"
 draw()
 {
 	"$timeline" -s "$where" "$@"
 }
+scene="http_get: 10 goroutines fetch pages from nginx"
+crowd="http_get: $count goroutines fetch pages from nginx"
 
-draw -w 96 -t "http_get: 10 goroutines fetch pages from nginx" "$out/timeline.tsv"
+step "Timeline of G1 and 10 goroutines"
+draw -w 96 -t "$scene" "$out/timeline.tsv"
 step "Overview of G1 and $count goroutines"
-draw -w 96 -f text-overview -t "http_get: $count goroutines fetch pages from nginx" "$out/overview.tsv"
-draw -f svg -t "http_get: 10 goroutines fetch pages from nginx" -o "$out/timeline.svg" "$out/timeline.tsv"
-draw -f svg-overview -t "http_get: $count goroutines fetch pages from nginx" \
-	-o "$out/overview.svg" "$out/overview.tsv"
+draw -w 96 -f text-overview -t "$crowd" "$out/overview.tsv"
+draw -f svg -t "$scene" -o "$out/timeline.svg" "$out/timeline.tsv"
+draw -f svg-overview -t "$crowd" -o "$out/overview.svg" "$out/overview.tsv"
 
 step "Pictures, for a web browser"
 echo "$out/timeline.svg"

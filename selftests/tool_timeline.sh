@@ -126,17 +126,17 @@ same "text: the columns' bounds" <<-'END'
 	G2                      1
 	END
 
-# 42 columns of 2,838 ns after labels of 27.
-"$timeline" -f text-overview -w 70 "$tmp/two" 2>&1 | tail -n 8 >"$tmp/got"
+# 42 columns of 2,838 ns after labels of 31.
+"$timeline" -f text-overview -w 74 "$tmp/two" 2>&1 | tail -n 8 >"$tmp/got"
 same "text-overview" <<-'END'
-	P1 executes           25%         ██████████▅
+	P1 executes               25%         ██████████▅
 
-	goroutines        at most
-	wait: fd read           1                   ▄█████████████▆
-	wait: wait group        1            ▄███████████████████████████████
-	runnable                1     ▄███▁                       ▃█▄
-	syscall                 1                                   ▂█
-	executing               2  ▄▄▄▄▄▄▄███▇▄▄▄▄▄▄▃               ▂
+	goroutines            at most
+	wait: fd read               1                   ▄█████████████▆
+	wait: wait group            1            ▄███████████████████████████████
+	runnable                    1     ▄███▁                       ▃█▄
+	syscall                     1                                   ▂█
+	executing                   2  ▄▄▄▄▄▄▄███▇▄▄▄▄▄▄▃               ▂
 	END
 
 # A pixel is 100 ns, and time 0 is at x = 176. Lanes: P0, P1, G1, G2.
