@@ -1,0 +1,46 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Run the benchmarks: here on the portable backend, then in one virtual machine on
+# the portable backend and on the module in turn. Figures compare within one place
+# only: an emulated machine weighs system calls several times heavier than code.
+#
+# Each line: bench=NAME impl=NAME procs=N ops=N ns_per_op=X [key=value...]
+# They go to build/bench/report too, behind the place where they were taken.
+
+set -eu -o pipefail
+
+cd "$(dirname "$(readlink -f "$0")")/../.."
+programs=()
+for src in selftests/bench/*.c; do
+	src=${src##*/}
+	programs+=("${src%.c}")
+done
+report=build/bench/report
+: >"$report"
+
+native()
+{
+	local p
+
+	for p in "${programs[@]}"; do
+		GSCHED_BACKEND=epoll "build/bench/$p"
+	done
+}
+
+guest()
+{
+	# shellcheck disable=SC2016 # it is the guest's shell that expands
+	selftests/vm.sh -c 2 -m 2048 -f build/bench -- sh -c '
+		cd bench
+		for p; do
+			for b in epoll module; do
+				GSCHED_BACKEND=$b "./$p" || exit
+			done
+		done' sh "${programs[@]}"
+}
+
+for place in native guest; do
+	echo "# $place, load $(cut -d ' ' -f 1 /proc/loadavg)" | tee -a "$report"
+	$place | tee -a "$report"
+done

@@ -1,0 +1,362 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Closing under waiting goroutines, by the library and behind its back. */
+#include "lib_net.h"
+
+struct waiter {
+	int fd;
+	int (*call)(int fd);
+	int result;
+	bool done;
+	gs_wg wg;
+};
+
+static int do_read(int fd)
+{
+	char c;
+
+	return (int)gs_read(fd, &c, 1);
+}
+
+static int do_read_until(int fd)
+{
+	char c;
+
+	return (int)gs_read_until(fd, &c, 1, gs_now() + 20000 * MS);
+}
+
+static int do_write(int fd)
+{
+	static char buf[16 << 20];
+	ssize_t n = gs_write(fd, buf, sizeof(buf));
+
+	return n < 0 ? (int)n : n < (ssize_t)sizeof(buf) ? -EBADF : 0;
+}
+
+static int do_accept(int fd)
+{
+	return gs_accept(fd, NULL, NULL);
+}
+
+static int do_wait(int fd)
+{
+	return gs_wait_fd(fd, POLLIN);
+}
+
+static void wait_call(void *arg)
+{
+	struct waiter *w = arg;
+
+	w->result = w->call(w->fd);
+	__atomic_store_n(&w->done, true, __ATOMIC_RELEASE);
+	gs_wg_done(&w->wg);
+}
+
+static void start(struct waiter *w, int fd, int (*call)(int fd))
+{
+	memset(w, 0, sizeof(*w));
+	w->fd = fd;
+	w->call = call;
+	gs_wg_add(&w->wg, 1);
+	go(wait_call, w);
+}
+
+static int finish(struct waiter *w)
+{
+	CHECK_EQ(0, gs_wg_wait_until(&w->wg, gs_now() + 10000 * MS));
+	return w->result;
+}
+
+static void close_under(int fd, int other, int (*call)(int fd))
+{
+	struct waiter w;
+
+	start(&w, fd, call);
+	gs_sleep(5 * MS);
+	CHECK(!__atomic_load_n(&w.done, __ATOMIC_ACQUIRE));
+	CHECK_EQ(0, gs_close(fd));
+	CHECK_EQ(-EBADF, finish(&w));
+	CHECK_EQ(-1, fcntl(fd, F_GETFD));
+	if (other >= 0)
+		gs_close(other);
+}
+
+TEST_GO(close_under_read)
+{
+	int fd[2];
+
+	tcp_pair(fd);
+	close_under(fd[0], fd[1], do_read);
+	tcp_pair_plain(fd);
+	close_under(fd[0], fd[1], do_read_until);
+	CHECK_EQ(0, socketpair(AF_UNIX, SOCK_DGRAM, 0, fd));
+	close_under(fd[0], fd[1], do_read);
+	CHECK_EQ(0, pipe2(fd, O_NONBLOCK));
+	close_under(fd[0], fd[1], do_read);
+}
+
+TEST_GO(close_under_write)
+{
+	int fd[2];
+
+	tcp_pair(fd);
+	close_under(fd[0], fd[1], do_write);
+	CHECK_EQ(0, pipe2(fd, O_NONBLOCK));
+	close_under(fd[1], fd[0], do_write);
+}
+
+TEST_GO(close_under_wait_fd)
+{
+	int fd[2];
+
+	tcp_pair(fd);
+	close_under(fd[0], fd[1], do_wait);
+}
+
+/* The waiting accept is gone when gs_close returns: the port is free. */
+TEST_GO(close_under_accept)
+{
+	struct sockaddr_in a;
+	struct waiter w;
+	int l, fd, i;
+
+	for (i = 0; i < 20; i++) {
+		l = tcp_listen(false);
+		a = loopback(port_of(l));
+		start(&w, l, do_accept);
+		gs_sleep(MS);
+		CHECK_EQ(0, gs_close(l));
+		fd = gs_socket(AF_INET, SOCK_STREAM, 0);
+		CHECK_EQ(0, bind(fd, (struct sockaddr *)&a, sizeof(a)));
+		CHECK_EQ(0, listen(fd, 1));
+		CHECK_EQ(-EBADF, finish(&w));
+		CHECK_EQ(0, gs_close(fd));
+	}
+}
+
+/* A blocking descriptor: its user may sit in a system call, gs_close does not wait. */
+TEST_GO(close_under_blocking_pipe)
+{
+	struct waiter w;
+	int fd[2];
+
+	CHECK_EQ(0, pipe(fd));
+	start(&w, fd[0], do_read);
+	gs_sleep(5 * MS);
+	CHECK_EQ(0, gs_close(fd[0]));
+	CHECK_EQ(-EBADF, finish(&w));
+	CHECK_EQ(-1, fcntl(fd[0], F_GETFD));
+	CHECK_EQ(0, gs_close(fd[1]));
+}
+
+TEST_GO(close_under_queue)
+{
+	struct waiter w[6];
+	int fd[2], i;
+
+	tcp_pair(fd);
+	for (i = 0; i < 6; i++)
+		start(&w[i], fd[0], i % 2 ? do_write : do_read);
+	gs_sleep(10 * MS);
+	CHECK_EQ(0, gs_close(fd[0]));
+	for (i = 0; i < 6; i++)
+		CHECK_EQ(-EBADF, finish(&w[i]));
+	CHECK_EQ(-EBADF, gs_close(fd[0]));
+	gs_close(fd[1]);
+}
+
+/* The peer hears of gs_close at once although a reader waited. */
+TEST_GO(peer_sees_end)
+{
+	struct waiter w;
+	int fd[2];
+	char c;
+
+	tcp_pair(fd);
+	start(&w, fd[0], do_read);
+	gs_sleep(5 * MS);
+	CHECK_EQ(0, gs_close(fd[0]));
+	CHECK_EQ(0, recv_soon(fd[1], &c, 1, 0));
+	CHECK_EQ(-EBADF, finish(&w));
+	gs_close(fd[1]);
+}
+
+/* ------------------------------------------------------------ behind our back */
+
+/* Foreign close(): the waiter comes back and the system call says what is. */
+TEST_GO(foreign_close)
+{
+	struct waiter w;
+	int fd[2];
+
+	tcp_pair(fd);
+	start(&w, fd[0], do_read);
+	gs_sleep(5 * MS);
+	CHECK_EQ(0, close(fd[0]));
+	CHECK_EQ(-EBADF, finish(&w));
+	CHECK_EQ(0, recv_soon(fd[1], &(char){0}, 1, 0));
+	gs_close(fd[1]);
+}
+
+/* Make number @fd mean @with (which goes), as foreign code would. */
+static void replace(int fd, int with)
+{
+	CHECK_EQ(fd, dup2(with, fd));
+	CHECK_EQ(0, close(with));
+}
+
+/* The waiter waits on for what the number means now. */
+static void reuse(int fd, int other, int with, int feed)
+{
+	struct waiter w;
+
+	start(&w, fd, do_read);
+	gs_sleep(5 * MS);
+	replace(fd, with);
+	gs_sleep(20 * MS);
+	CHECK_EQ(1, write(feed, "x", 1));
+	CHECK_EQ(1, finish(&w));
+	close(other);
+	/* And again, with what is known by now. */
+	start(&w, fd, do_read);
+	gs_sleep(5 * MS);
+	CHECK_EQ(1, write(feed, "x", 1));
+	CHECK_EQ(1, finish(&w));
+	CHECK_EQ(0, gs_close(fd));
+	CHECK_EQ(0, close(feed));
+}
+
+TEST_GO(foreign_reuse)
+{
+	int a[2], b[2], kind;
+
+	for (kind = 0; kind < 4; kind++) {
+		tcp_pair(a);
+		if (kind == 0)
+			tcp_pair(b);
+		else if (kind == 1)
+			CHECK_EQ(0, pipe(b));
+		else if (kind == 2)
+			CHECK_EQ(0, pipe2(b, O_NONBLOCK));
+		else
+			CHECK_EQ(0, socketpair(AF_UNIX, SOCK_STREAM, 0, b));
+		reuse(a[0], a[1], b[0], b[1]);
+	}
+}
+
+TEST_GO(foreign_reuse_of_pipe)
+{
+	int a[2], b[2];
+
+	CHECK_EQ(0, pipe2(a, O_NONBLOCK));
+	tcp_pair_plain(b);
+	reuse(a[0], a[1], b[0], b[1]);
+	CHECK_EQ(0, pipe(a));
+	CHECK_EQ(0, pipe2(b, O_NONBLOCK));
+	reuse(a[0], a[1], b[0], b[1]);
+}
+
+/* The library gets a number back that it knew as something else. */
+TEST_GO(foreign_close_own_reopen)
+{
+	int fd[2], filler, again, l = tcp_listen(false), i, tries = 0;
+	char c;
+
+	for (i = 0; i < 50; i++) {
+		tcp_pair(fd);
+		CHECK_EQ(-ETIMEDOUT, gs_read_until(fd[0], &c, 1, gs_now() + 1));
+		filler = dup(l);
+		CHECK_EQ(0, close(fd[0]));
+		again = tcp_connect(port_of(l));
+		tries += again == fd[0];
+		gs_close(fd[1]);
+		fd[1] = gs_accept(l, NULL, NULL);
+		CHECK_EQ(-ETIMEDOUT, gs_read_until(again, &c, 1, gs_now() + 1));
+		CHECK_EQ(1, gs_write(fd[1], "y", 1));
+		CHECK_EQ(1, recv_soon(again, &c, 1, 0));
+		gs_close(again);
+		gs_close(fd[1]);
+		close(filler);
+	}
+	CHECK(tries > 0);
+	gs_close(l);
+}
+
+/* ------------------------------------------------- readers, closers, new openers */
+
+/*
+ * Several readers use whatever is in a shared place, one goroutine closes it and puts
+ * the next there, which has the same number, most of the time. Each incarnation
+ * carries its own number as data: nobody may see another's.
+ */
+#define READERS 3
+
+struct place {
+	uint64_t now;			/* incarnation << 32 | fd */
+	bool stop;
+	gs_wg wg;
+	long reads, closed;
+};
+
+static void place_read(void *arg)
+{
+	struct place *p = arg;
+	uint64_t now;
+	uint32_t got;
+	ssize_t n;
+
+	while (!__atomic_load_n(&p->stop, __ATOMIC_ACQUIRE)) {
+		now = __atomic_load_n(&p->now, __ATOMIC_ACQUIRE);
+		if (!now) {
+			gs_yield();
+			continue;
+		}
+		n = gs_recv((int)(uint32_t)now, &got, 4, 0);
+		if (n == 4) {
+			/* It may have been reopened between our load and our call. */
+			CHECK(got >= now >> 32);
+			__atomic_add_fetch(&p->reads, 1, __ATOMIC_RELAXED);
+		} else {
+			CHECK(n == -EBADF || n == 0);
+			__atomic_add_fetch(&p->closed, 1, __ATOMIC_RELAXED);
+		}
+	}
+	gs_wg_done(&p->wg);
+}
+
+static void place_reopen(struct place *p, uint32_t nr, unsigned int *r)
+{
+	int fd[2], i;
+
+	CHECK_EQ(0, socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fd));
+	__atomic_store_n(&p->now, (uint64_t)nr << 32 | (uint32_t)fd[0], __ATOMIC_RELEASE);
+	for (i = rnd(r) % 4; i >= 0; i--) {
+		CHECK_EQ(4, gs_write(fd[1], &nr, 4));
+		if (rnd(r) % 2)
+			gs_yield();
+	}
+	if (rnd(r) % 4 == 0)
+		gs_sleep(rnd(r) % 30000);
+	__atomic_store_n(&p->now, 0, __ATOMIC_RELEASE);
+	CHECK_EQ(0, gs_close(fd[0]));
+	CHECK_EQ(0, gs_close(fd[1]));
+}
+
+TEST_GO(close_reopen_storm)
+{
+	struct place p = { .now = 0 };
+	unsigned int r = test_seed();
+	int i;
+
+	gs_wg_add(&p.wg, READERS);
+	for (i = 0; i < READERS; i++)
+		go(place_read, &p);
+	for (i = 1; i <= TIMES(5000); i++)
+		place_reopen(&p, i, &r);
+	__atomic_store_n(&p.stop, true, __ATOMIC_RELEASE);
+	gs_wg_wait(&p.wg);
+	printf("# %ld reads, %ld closed\n", p.reads, p.closed);
+	fflush(stdout);
+	CHECK(p.reads > 0);
+}
+
+TEST_HARNESS_MAIN

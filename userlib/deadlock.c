@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: LGPL-2.1 OR MIT
+/*
+ * deadlock.c: all goroutines wait for one another.
+ *
+ * The last M that is about to sleep looks whether anything can ever wake it: a
+ * queue that holds work, a timer, a goroutine that waits for a descriptor, or a
+ * thread that is not the library's and might call it. If not, the program would
+ * hang; it is stopped with a list of its goroutines instead.
+ *
+ * idle_word counts the Ms that sleep (low half), and how often one has woken up
+ * (high half). An M that wakes up counts that before it touches anything, so if the
+ * word is the same after the look as before it, nothing has moved meanwhile. Other
+ * threads are looked for first: once there are none, none will come.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "proc.h"
+#include "stack.h"
+#include "timer.h"
+
+static uint64_t idle_word;
+
+static const char *const state_names[] = {
+	[G_RUNNABLE] = "runnable",
+	[G_EXECUTING] = "executing",
+	[G_WAITING] = "waiting",
+	[G_SYSCALL] = "syscall",
+	[G_DEAD] = "dead",
+};
+
+static const char *const why_names[] = {
+	[WAIT_NONE] = "-",
+	[WAIT_SLEEP] = "sleep",
+	[WAIT_CHAN_SEND] = "chan send",
+	[WAIT_CHAN_RECV] = "chan receive",
+	[WAIT_MUTEX] = "mutex",
+	[WAIT_GROUP] = "wait group",
+	[WAIT_FD_READ] = "fd read",
+	[WAIT_FD_WRITE] = "fd write",
+};
+
+/** state_name - as traces and dumps show it. */
+const char *state_name(enum g_state state)
+{
+	return state_names[state];
+}
+
+/** why_name - as traces and dumps show it. */
+const char *why_name(enum wait_reason why)
+{
+	return why_names[why];
+}
+
+static bool alive(struct g *g)
+{
+	return __atomic_load_n(&g->id, __ATOMIC_RELAXED) &&
+	       __atomic_load_n(&g->state, __ATOMIC_RELAXED) != G_DEAD;
+}
+
+static void dump_g(struct g *g)
+{
+	uint32_t state = __atomic_load_n(&g->state, __ATOMIC_RELAXED);
+	char line[128];
+	int n;
+
+	n = snprintf(line, sizeof(line), "goroutine %llu \"%.*s\": %s%s%s\n",
+		     (unsigned long long)__atomic_load_n(&g->id, __ATOMIC_RELAXED),
+		     G_NAME_LEN, g->name, state_name(state),
+		     state == G_WAITING ? ", " : "",
+		     state == G_WAITING ? why_name(g->why) : "");
+	if (write(STDERR_FILENO, line, n) != n)
+		return;
+}
+
+/** dump_goroutines - a line for each on standard error. */
+void dump_goroutines(void)
+{
+	for (uint32_t i = 0; i < stack_count(); i++)
+		if (alive(stack_g(i)))
+			dump_g(stack_g(i));
+}
+
+static bool waits_for_fd(struct g *g)
+{
+	return alive(g) && __atomic_load_n(&g->state, __ATOMIC_RELAXED) == G_WAITING &&
+	       (g->why == WAIT_FD_READ || g->why == WAIT_FD_WRITE);
+}
+
+static bool any_fd_waiter(void)
+{
+	for (uint32_t i = 0; i < stack_count(); i++)
+		if (waits_for_fd(stack_g(i)))
+			return true;
+	return false;
+}
+
+/* The Ms and the thread in gs_main. A directory's links are itself, "." and its children. */
+static bool other_threads(void)
+{
+	struct stat st;
+
+	return stat("/proc/self/task", &st) ||
+	       st.st_nlink - 2 != __atomic_load_n(&rt_nr_ms, __ATOMIC_RELAXED) + 1;
+}
+
+static bool hope(void)
+{
+	return stopping() || other_threads() || any_work() || timers_next() ||
+	       any_fd_waiter();
+}
+
+static void check(uint64_t word)
+{
+	static const char text[] =
+		"gsched: fatal: all goroutines are asleep - deadlock!\n";
+
+	if (hope())
+		return;
+	arch_barrier();
+	if (__atomic_load_n(&idle_word, __ATOMIC_RELAXED) != word)
+		return;
+	if (write(STDERR_FILENO, text, sizeof(text) - 1) > 0)
+		dump_goroutines();
+	abort();
+}
+
+/** idle_begin - an M is about to sleep. */
+void idle_begin(void)
+{
+	uint64_t word = __atomic_add_fetch(&idle_word, 1, __ATOMIC_SEQ_CST);
+
+	if ((uint32_t)word == __atomic_load_n(&rt_nr_ms, __ATOMIC_SEQ_CST))
+		check(word);
+}
+
+/** idle_end - it is awake. */
+void idle_end(void)
+{
+	__atomic_fetch_add(&idle_word, (1ULL << 32) - 1, __ATOMIC_SEQ_CST);
+}
+
+/** idle_reset - for a new runtime. */
+void idle_reset(void)
+{
+	idle_word = 0;
+}

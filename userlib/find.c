@@ -1,0 +1,321 @@
+// SPDX-License-Identifier: LGPL-2.1 OR MIT
+/*
+ * find.c: an M looks for a G to run.
+ *
+ * The order is that of the Go scheduler: now and then the rest of the world first
+ * (a look around), else the P's own queue, the global queue, descriptors, other
+ * Ps' queues, and if all that is empty the M idles.
+ *
+ * An M that looks at other Ps' queues spins: shared->nr_spinning counts it, and as
+ * long as it is not 0 nobody wakes another M. So that no work is overlooked:
+ *
+ *   - an M that finds work while it spins, and was the last to, wakes another if
+ *     there is more (found_work);
+ *   - an M that finds none stops spinning before it idles, and the backend looks
+ *     at all queues after it has marked the P idle;
+ *   - at most half as many Ms spin as Ps are busy.
+ */
+#include <linux/membarrier.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "gfree.h"
+#include "proc.h"
+#include "timer.h"
+
+#define STEAL_ROUNDS	4
+#define POLL_INTERVAL	20000		/* ns between looks at descriptors while busy */
+
+static void attn_clear(struct gsched_proc *p, uint32_t bits)
+{
+	/* Before the look at what they stand for. */
+	__atomic_fetch_and(&p->attention, ~bits, __ATOMIC_SEQ_CST);
+}
+
+/** any_work - does any queue or inbox hold a G? A hint without a barrier. */
+bool any_work(void)
+{
+	uint32_t n = seen_procs();
+
+	if (global_len())
+		return true;
+	for (uint32_t i = 0; i < n; i++)
+		if (runq_has_work(rt.procs + i) ||
+		    __atomic_load_n(&rt.procs[i].inbox, __ATOMIC_RELAXED))
+			return true;
+	return false;
+}
+
+static void wake_if_work(void)
+{
+	if (__atomic_load_n(&rt.shared->nr_idle, __ATOMIC_RELAXED) && any_work())
+		rt.backend->wake();
+}
+
+static void spin_begin(struct m *m)
+{
+	if (m->spinning)
+		return;
+	m->spinning = true;
+	__atomic_fetch_add(&rt.shared->nr_spinning, 1, __ATOMIC_SEQ_CST);
+}
+
+/* Return: whether nobody spins any more. */
+static bool spin_end(struct m *m)
+{
+	m->spinning = false;
+	return __atomic_fetch_sub(&rt.shared->nr_spinning, 1, __ATOMIC_SEQ_CST) == 1;
+}
+
+/*
+ * Others may have pushed and, seeing this M spin, have left it at that; their
+ * push may still be in their CPU's store buffer. Only matters while a P is idle.
+ */
+static void found_work(struct m *m)
+{
+	if (!spin_end(m) || !__atomic_load_n(&rt.shared->nr_idle, __ATOMIC_RELAXED))
+		return;
+	if (rt.membarrier)
+		syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
+	wake_if_work();
+}
+
+/* ----------------------------------------------------------------------- idle */
+
+static void idle(struct m *m)
+{
+	uint32_t reason = 0;
+	int64_t deadline = timers_next();
+	int err;
+
+	if (m->spinning)
+		spin_end(m);
+	timers_sleep_begin(deadline);
+	idle_begin();
+	err = rt.backend->idle(m, deadline, &reason);
+	idle_end();
+	timers_sleep_end(deadline);
+	m->spinning = !err && reason == GSCHED_IDLE_WORK;
+}
+
+/* -------------------------------------------------------- a P that must retire */
+
+static void queue_to_global(struct m *m)
+{
+	struct gsched_proc *p = m_proc(m);
+	struct g_list l = { 0 };
+	struct g *g;
+
+	inbox_drain(m, p);
+	while ((g = runq_pop(p)))
+		g_list_add(&l, g);
+	if (l.n)
+		global_put(&l);
+}
+
+static bool timers_to_other(struct gsched_proc *p)
+{
+	return !__atomic_load_n(&p->next_when, __ATOMIC_RELAXED) || !timers_move(p, rt.procs);
+}
+
+/*
+ * nr_procs fell below this P. If there is no memory to move its timers to P 0 (which
+ * never retires) the bit stays set and the next step tries again.
+ */
+static void retire(struct m *m)
+{
+	struct gsched_proc *p = m_proc(m);
+
+	if (!timers_to_other(p))
+		return;
+	gfree_empty(m);
+	queue_to_global(m);
+	attn_clear(p, GSCHED_ATTN_RETIRE);
+	idle(m);
+}
+
+/* ------------------------------------------------------------------ attention */
+
+#define ATTN_HERE (GSCHED_ATTN_PREEMPT | GSCHED_ATTN_INBOX | GSCHED_ATTN_TIMER)
+
+static void attend(struct m *m, uint32_t bits)
+{
+	struct gsched_proc *p = m_proc(m);
+	int64_t now = 0;
+
+	attn_clear(p, bits & ATTN_HERE);
+	if (bits & GSCHED_ATTN_INBOX)
+		inbox_drain(m, p);
+	if (bits & GSCHED_ATTN_TIMER)
+		timers_run(m, p, &now);
+}
+
+/* On g0, so that no G is stuck with the M while it has no P. */
+static void give_up(struct m *m, uint32_t bits)
+{
+	if (bits & GSCHED_ATTN_RETIRE) {
+		retire(m);
+	} else if (bits & GSCHED_ATTN_HELD) {
+		attn_clear(m_proc(m), GSCHED_ATTN_HELD);
+		/* Who sleeps does not look for work. */
+		if (m->spinning)
+			found_work(m);
+		rt.backend->acquire(m, GSCHED_ACQUIRE_YIELD);
+	}
+}
+
+/*
+ * The 61st step: a P whose own queue never gets empty must not forget the global
+ * queue, its inbox, its timers and the descriptors.
+ */
+static struct g *look_around(struct m *m)
+{
+	struct gsched_proc *p = m_proc(m);
+	int64_t now = 0;
+
+	p_local(p)->countdown = LOOK_AROUND - 1;
+	runq_calm(p);
+	if (rt.backend->poll)
+		rt.backend->poll(m, POLL_INTERVAL);
+	inbox_drain(m, p);
+	timers_run(m, p, &now);
+	return global_take(m, 1);
+}
+
+/**
+ * pick_slow - the next G of the P, when something has attention
+ * @m: the M, in a section, no lock held
+ *
+ * Return: a G, or NULL: the P's queue is empty.
+ */
+struct g *pick_slow(struct m *m)
+{
+	struct gsched_proc *p = m_proc(m);
+	uint32_t attention = __atomic_load_n(&p->attention, __ATOMIC_RELAXED);
+	struct g *g = NULL;
+
+	if (attention & ATTN_HERE)
+		attend(m, attention);
+	if (p_local(p)->countdown)
+		p_local(p)->countdown--;
+	else
+		g = look_around(m);
+	return g ? g : runq_pop(p);
+}
+
+/* -------------------------------------------------------------------- spinning */
+
+static uint32_t rnd(struct m *m)
+{
+	m->rand = m->rand * 1664525 + 1013904223;
+	return m->rand >> 8;
+}
+
+static bool may_spin(struct m *m)
+{
+	uint32_t procs = __atomic_load_n(&rt.shared->nr_procs, __ATOMIC_RELAXED);
+	uint32_t idle = __atomic_load_n(&rt.shared->nr_idle, __ATOMIC_RELAXED);
+	uint32_t spinning = __atomic_load_n(&rt.shared->nr_spinning, __ATOMIC_RELAXED);
+
+	if (m->spinning)
+		return true;
+	return seen_procs() > 1 &&
+	       2 * spinning < procs - idle;
+}
+
+/* -------------------------------------------------------------------- stealing */
+
+static struct g *steal_from(struct m *m, struct gsched_proc *victim, bool last_round)
+{
+	struct gsched_proc *own = m_proc(m);
+	struct g *g = runq_steal(own, victim, last_round);
+
+	if (g)
+		return g;
+	inbox_drain(m, victim);
+	return runq_pop(own);
+}
+
+static struct g *steal_round(struct m *m, bool last)
+{
+	uint32_t n = seen_procs();
+	uint32_t first = rnd(m) % n;
+
+	runq_share_all(m_proc(m));
+	for (uint32_t i = 0; i < n; i++) {
+		struct gsched_proc *victim = rt.procs + (first + i) % n;
+		struct g *g;
+
+		if (victim == m_proc(m))
+			continue;
+		g = steal_from(m, victim, last);
+		if (g)
+			return g;
+	}
+	return NULL;
+}
+
+static struct g *steal(struct m *m)
+{
+	struct g *g = NULL;
+
+	if (!may_spin(m))
+		return NULL;
+	spin_begin(m);
+	for (int i = 1; i <= STEAL_ROUNDS && !g && !stopping(); i++)
+		g = steal_round(m, i == STEAL_ROUNDS);
+	return g;
+}
+
+static struct g *poll_now(struct m *m)
+{
+	if (!rt.backend->poll)
+		return NULL;
+	rt.backend->poll(m, 0);
+	inbox_drain(m, m_proc(m));
+	return runq_pop(m_proc(m));
+}
+
+static struct g *find_once(struct m *m)
+{
+	struct g *g;
+
+	give_up(m, __atomic_load_n(&m_proc(m)->attention, __ATOMIC_RELAXED));
+	if (stopping())
+		return NULL;
+	g = pick_slow(m);
+	if (!g) {
+		inbox_drain(m, m_proc(m));
+		timers_run_all(m);
+		g = runq_pop(m_proc(m));
+	}
+	if (!g)
+		g = global_take(m, RUNQ_HALF);
+	if (!g)
+		g = poll_now(m);
+	return g ? g : steal(m);
+}
+
+/**
+ * find_runnable - find a G, waiting for one as long as it takes
+ * @m: the M, on its own stack
+ *
+ * Return: the G, or NULL: the runtime stops.
+ */
+struct g *find_runnable(struct m *m)
+{
+	while (!stopping()) {
+		struct g *g = find_once(m);
+
+		if (g) {
+			if (m->spinning)
+				found_work(m);
+			return g;
+		}
+		if (!gfree_trim())
+			idle(m);
+	}
+	if (m->spinning)
+		spin_end(m);
+	return NULL;
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: LGPL-2.1 OR MIT */
+/*
+ * g.h: a goroutine.
+ *
+ * struct g stands at the top of its stack slot and lives as long as the slot,
+ * which is for ever: a dead G waits in a free list for its next life. A pointer
+ * to a G may therefore be read at any time, but means something only while its
+ * holder knows why the G cannot end.
+ *
+ * field    written by                            read by
+ * ctx      the M that leaves the G               the M that goes on in it
+ * next     who holds the G (queue, free list)    the same
+ * state,   the M that runs the G, or who makes   dumps, as hints
+ *  why      it ready
+ * others   gs_go, before the G is published      its own M, dumps
+ */
+#ifndef GS_G_H
+#define GS_G_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "arch_x86_64.h"
+#include "sanitize.h"
+
+#define G_NAME_LEN 16
+
+struct g {
+	/* One cache line: all that a switch touches. */
+	struct arch_ctx ctx;
+	struct g *next;
+	uint64_t id;
+	uint32_t state;
+	uint32_t why;
+	uint64_t *canary;		/* where no guard could be had, else NULL */
+
+	void (*fn)(void *arg);
+	void *arg;
+	char name[G_NAME_LEN];
+	uint32_t slot;
+	struct san_ctx san;
+} __attribute__((aligned(64)));
+
+/*
+ * g_prefetch - @g runs soon, if it is a G at all
+ *
+ * Its context, and the end of its stack, where it stands if its calls are not
+ * deep: with many Gs that is what a switch waits for.
+ */
+static inline void g_prefetch(struct g *g)
+{
+	uintptr_t at = (uintptr_t)g;
+
+	__builtin_prefetch((void *)at);
+	__builtin_prefetch((void *)(at - 64));
+	__builtin_prefetch((void *)(at - 128));
+}
+
+#endif /* GS_G_H */

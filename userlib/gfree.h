@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: LGPL-2.1 OR MIT */
+/* gfree.h: dead Gs, waiting for their next life. */
+#ifndef GS_GFREE_H
+#define GS_GFREE_H
+
+#include "p.h"
+
+struct g *gfree_get(struct m *m);
+void gfree_put(struct m *m, struct g *g);
+void gfree_empty(struct m *m);
+bool gfree_trim(void);
+void gfree_reset(void);
+
+#endif /* GS_GFREE_H */

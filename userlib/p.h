@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: LGPL-2.1 OR MIT */
+/*
+ * p.h: the library's part of a P, in gsched_proc.user.
+ *
+ * "Owner" is the M that holds the P. What it alone touches needs no atomics: the
+ * P passes from M to M through the backend, which orders memory.
+ *
+ * field        written by                     read by
+ * countdown .. owner                          owner
+ *  free
+ * trace        trace_start, trace_stop        owner
+ * trace_busy   owner                          trace_stop
+ * thieves      thieves                        owner, see runq.c
+ * timers       any, under its lock            any
+ *
+ * A P's page is born zeroed and may be given to an M at once: zero is a good value
+ * for all of it.
+ */
+#ifndef GS_P_H
+#define GS_P_H
+
+#include "sched.h"
+
+struct trace_ring;
+
+struct timer_entry {
+	int64_t when;
+	struct timer *t;
+};
+
+struct timers {
+	struct rt_lock lock;
+	uint32_t nr;
+	uint32_t room;
+	struct timer_entry *heap;	/* four children per entry */
+};
+
+struct p_local {
+	uint32_t countdown;		/* steps to the next look around */
+	uint32_t next_runs;		/* consecutive picks of runnext */
+	uint32_t calm;			/* looks around that saw no thief */
+	uint32_t nr_free;
+	struct g *free;
+	uint64_t id, id_end;		/* numbers for new Gs */
+	struct trace_ring *trace;
+	uint32_t trace_busy;
+	uint32_t reserved;
+
+	struct timers timers __attribute__((aligned(64)));
+
+	uint32_t thieves __attribute__((aligned(64)));
+};
+
+_Static_assert(sizeof(struct p_local) <= GSCHED_PROC_USER, "p_local must fit");
+_Static_assert(offsetof(struct gsched_proc, user) % 64 == 0, "p_local is aligned");
+
+static inline struct p_local *p_local(struct gsched_proc *p)
+{
+	return (struct p_local *)(void *)p->user;
+}
+
+/* Ps 0 .. seen_procs() - 1 exist or did. */
+static inline uint32_t seen_procs(void)
+{
+	return __atomic_load_n(&rt.seen_procs, __ATOMIC_ACQUIRE);
+}
+
+#endif /* GS_P_H */

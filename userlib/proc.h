@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: LGPL-2.1 OR MIT */
+/* proc.h: the scheduler's inner seams: proc.c, find.c, runtime.c. */
+#ifndef GS_PROC_H
+#define GS_PROC_H
+
+#include "global.h"
+#include "runq.h"
+#include "trace.h"
+
+#define LOOK_AROUND	61		/* steps between looks at the rest of the world */
+
+extern bool rt_stopping;
+
+static inline bool stopping(void)
+{
+	return __atomic_load_n(&rt_stopping, __ATOMIC_RELAXED);
+}
+
+/* proc.c */
+void g_init(struct m *m, struct g *g, void (*fn)(void *), void *arg);
+void g_ids_reset(void);
+void m_schedule(struct m *m);
+void m_leave(struct m *m) __attribute__((noreturn));
+void wake_idle(void);
+
+/* find.c */
+struct g *pick_slow(struct m *m);
+struct g *find_runnable(struct m *m);
+bool any_work(void);
+
+/* inbox.c */
+void inbox_drain(struct m *m, struct gsched_proc *from);
+void inbox_push(struct gsched_proc *p, uint32_t node, struct g *g);
+
+/* deadlock.c */
+void idle_begin(void);
+void idle_end(void);
+void idle_reset(void);
+void dump_goroutines(void);
+const char *state_name(enum g_state state);
+const char *why_name(enum wait_reason why);
+
+/* runtime.c */
+extern uint32_t rt_nr_ms;
+void exit_outside(void) __attribute__((noreturn));
+
+#endif /* GS_PROC_H */

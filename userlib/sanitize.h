@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: LGPL-2.1 OR MIT */
+/*
+ * sanitize.h: what ThreadSanitizer and AddressSanitizer must be told about stacks
+ * that are switched by hand. Without them everything here is empty.
+ */
+#ifndef GS_SANITIZE_H
+#define GS_SANITIZE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#if defined(__SANITIZE_THREAD__)
+#define GS_TSAN 1
+#elif defined(__SANITIZE_ADDRESS__)
+#define GS_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define GS_TSAN 1
+#elif __has_feature(address_sanitizer)
+#define GS_ASAN 1
+#endif
+#endif
+
+#ifdef GS_TSAN
+
+#include <sanitizer/tsan_interface.h>
+
+struct san_ctx {
+	void *fiber;
+	unsigned int lives;
+};
+
+/* The thread's own stack. */
+static inline void san_thread_start(struct san_ctx *s)
+{
+	s->fiber = __tsan_get_current_fiber();
+}
+
+/*
+ * Making a fiber takes a millisecond, so a G keeps its own; but each life leaves a
+ * few frames that were never returned from.
+ */
+static inline void san_g_start(struct san_ctx *s, void *lo, void *hi)
+{
+	(void)lo;
+	(void)hi;
+	if (s->fiber && ++s->lives < 1000)
+		return;
+	if (s->fiber)
+		__tsan_destroy_fiber(s->fiber);
+	s->fiber = __tsan_create_fiber(0);
+	s->lives = 0;
+}
+
+static inline void san_switch(struct san_ctx *from, struct san_ctx *to, bool dying)
+{
+	(void)from;
+	(void)dying;
+	__tsan_switch_to_fiber(to->fiber, 0);
+}
+
+static inline void san_switched(struct san_ctx *self)
+{
+	(void)self;
+}
+
+#elif defined(GS_ASAN)
+
+#include <pthread.h>
+#include <sanitizer/asan_interface.h>
+#include <sanitizer/common_interface_defs.h>
+
+struct san_ctx {
+	const void *lo;
+	size_t size;
+	void *fake;
+};
+
+/* Declared by pthread.h with _GNU_SOURCE only. */
+int pthread_getattr_np(pthread_t thread, pthread_attr_t *attr);
+
+static inline void san_thread_start(struct san_ctx *s)
+{
+	pthread_attr_t attr;
+	void *lo;
+
+	pthread_getattr_np(pthread_self(), &attr);
+	pthread_attr_getstack(&attr, &lo, &s->size);
+	pthread_attr_destroy(&attr);
+	s->lo = lo;
+}
+
+/* Frames that a goroutine left by ending in them are still poisoned. */
+static inline void san_g_start(struct san_ctx *s, void *lo, void *hi)
+{
+	s->lo = lo;
+	s->size = (char *)hi - (char *)lo;
+	s->fake = NULL;
+	__asan_unpoison_memory_region(lo, s->size);
+}
+
+static inline void san_switch(struct san_ctx *from, struct san_ctx *to, bool dying)
+{
+	__sanitizer_start_switch_fiber(dying ? NULL : &from->fake, to->lo, to->size);
+}
+
+static inline void san_switched(struct san_ctx *self)
+{
+	__sanitizer_finish_switch_fiber(self->fake, NULL, NULL);
+}
+
+#else
+
+struct san_ctx {
+};
+
+#define san_thread_start(s)		((void)(s))
+#define san_g_start(s, lo, hi)		((void)(s), (void)(lo), (void)(hi))
+#define san_switch(from, to, dying)	((void)(from), (void)(to), (void)(dying))
+#define san_switched(self)		((void)(self))
+
+#endif
+
+#endif /* GS_SANITIZE_H */

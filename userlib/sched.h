@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: LGPL-2.1 OR MIT */
+/*
+ * sched.h: what the parts of the library see of the scheduler.
+ *
+ * Objects
+ *
+ * G    a goroutine; struct g stands at the top of its own stack slot.
+ * M    a thread that runs Gs; struct m in the library, struct gsched_m shared
+ *      with the kernel.
+ * P    the right to run Gs, with run queue, inbox, timers and free lists; struct
+ *      gsched_proc shared with the kernel, the library's part in its @user bytes.
+ *
+ * Sections
+ *
+ * All code that touches a P, a run queue or a runtime lock runs inside a section:
+ * sec_enter() .. sec_leave(). In a section the thread's P cannot be taken. Hence:
+ * inside a section there is no libc call that may lock or block (malloc, stdio,
+ * getenv ..), no user callback, no sleeping system call but the backend's own,
+ * and no fault that may sleep for long. park() and the switch leave one G's
+ * section and go on in another's: a section may begin in one G and end in another.
+ * park() is called at nesting depth one.
+ *
+ * Runtime locks (struct rt_lock) are held inside sections only (threads that are
+ * no Ms have none and need none). Order: an object's lock (channel, mutex, fd) ->
+ * timer heap lock -> global queue lock -> the backend's lock. Two object locks are
+ * never held at once.
+ */
+#ifndef GS_SCHED_H
+#define GS_SCHED_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <linux/gsched.h>
+
+#include "gsched.h"
+#include "m.h"
+
+#define likely(x)	__builtin_expect(!!(x), 1)
+#define unlikely(x)	__builtin_expect(!!(x), 0)
+#define barrier()	asm volatile("" ::: "memory")
+
+/* States, as traces and dumps name them. */
+enum g_state {
+	G_RUNNABLE,
+	G_EXECUTING,
+	G_WAITING,
+	G_SYSCALL,
+	G_DEAD,
+};
+
+enum wait_reason {
+	WAIT_NONE,
+	WAIT_SLEEP,
+	WAIT_CHAN_SEND,
+	WAIT_CHAN_RECV,
+	WAIT_MUTEX,
+	WAIT_GROUP,
+	WAIT_FD_READ,
+	WAIT_FD_WRITE,
+};
+
+/* -------------------------------------------------------------- the runtime */
+
+struct backend;
+
+struct runtime {
+	const struct backend *backend;
+	struct gsched_shared *shared;
+	struct gsched_proc *procs;	/* [max_procs] */
+	struct gsched_slot *slots;	/* [max_slots] */
+	uint32_t max_procs;
+	uint32_t seen_procs;		/* Ps that exist or ever did */
+	bool membarrier;		/* the kernel can interrupt all our CPUs */
+	int64_t clock_offset;		/* the kernel's clock minus gs_now()'s */
+};
+
+extern struct runtime rt;
+
+/** m_proc - the P that @m holds. In a section. */
+static inline struct gsched_proc *m_proc(struct m *m)
+{
+	return rt.procs + __atomic_load_n(&m->shared->proc, __ATOMIC_RELAXED);
+}
+
+/* ---------------------------------------------------------------- sections */
+
+/* What sec_leave looks for: the P is wanted by others. */
+#define ATTN_STOP	(1U << 17)	/* the runtime ends; set for all Ps, for ever */
+#define ATTN_LEAVE	(GSCHED_ATTN_PREEMPT | GSCHED_ATTN_HELD | GSCHED_ATTN_RETIRE | ATTN_STOP)
+
+void sec_acquire(struct m *m);
+void sec_attention(struct m *m);
+
+/** sec_enter - begin a section. Return: the M, NULL on a thread that is no M. */
+static inline struct m *sec_enter(void)
+{
+	struct m *m = m_self();
+
+	if (unlikely(!m))
+		return NULL;
+	/*
+	 * A plain add: the kernel looks at it on this CPU only. The barrier keeps
+	 * what the section does behind it.
+	 */
+	__atomic_store_n(&m->shared->in_sched, m->shared->in_sched + 1, __ATOMIC_RELAXED);
+	barrier();
+	if (unlikely(__atomic_load_n(&m->shared->proc, __ATOMIC_RELAXED) == GSCHED_NONE))
+		sec_acquire(m);
+	return m;
+}
+
+/* Ends a section without looking whether others want the P. */
+static inline void sec_leave_quiet(struct m *m)
+{
+	barrier();
+	__atomic_store_n(&m->shared->in_sched, m->shared->in_sched - 1, __ATOMIC_RELAXED);
+}
+
+/** sec_leave - end a section; @m: sec_enter's, or the M that park returned. */
+static inline void sec_leave(struct m *m)
+{
+	struct gsched_proc *p;
+
+	if (unlikely(!m))
+		return;
+	p = m_proc(m);
+	sec_leave_quiet(m);
+	barrier();
+	/*
+	 * From here on the P may be another M's: then its bits are read for
+	 * nothing. Bits that are set later come with a preemption by the kernel.
+	 */
+	if (unlikely(__atomic_load_n(&p->attention, __ATOMIC_RELAXED) & ATTN_LEAVE))
+		sec_attention(m);
+}
+
+/** g_self - the calling goroutine, or NULL. */
+static inline struct g *g_self(void)
+{
+	struct m *m = m_self();
+
+	return m ? m_g(m) : NULL;
+}
+
+/* ------------------------------------------------------------ runtime locks */
+
+/* Zero is unlocked. Spins for a bounded time, then sleeps on a futex. */
+struct rt_lock {
+	uint32_t word;
+};
+
+void rt_lock(struct rt_lock *l);
+void rt_unlock(struct rt_lock *l);
+
+/* ------------------------------------------------------------- park and ready */
+
+/**
+ * park - stop running the calling G until somebody makes it ready
+ * @m:      the M (in a section)
+ * @commit: run after the G's stack has been left, on another stack, still in the
+ *          section: from the moment it publishes the G, the G may run elsewhere.
+ *          If it returns false the G goes on at once.
+ * @arg:    passed to @commit; may point into the G's stack, but after publishing
+ *          the G @commit must not touch it
+ * @why:    for traces and dumps
+ *
+ * Return: the M that the G goes on in, in a section.
+ */
+struct m *park(struct m *m, bool (*commit)(struct g *g, void *arg), void *arg,
+	       enum wait_reason why);
+
+/** park_unlock - park; commit is rt_unlock(@l). */
+struct m *park_unlock(struct m *m, struct rt_lock *l, enum wait_reason why);
+
+/**
+ * ready - make a parked G runnable
+ * @m: the caller's M in a section, NULL on any other thread
+ * @g: a G whose park has been committed, published by the object that the caller
+ *     took it from; each park takes exactly one ready
+ *
+ * With an M the G becomes its P's runnext (the former runnext goes to the queue's
+ * tail); without, it goes to the global queue. Wakes an idle P if nobody looks for
+ * work and the P has more than it can do at once.
+ */
+void ready(struct m *m, struct g *g);
+
+/** ready_tail - as ready, at the queue's tail: for Gs that should not jump ahead. */
+void ready_tail(struct m *m, struct g *g);
+
+/* ------------------------------------------------------------------- timers */
+
+/*
+ * A timer lives in its user's memory. @fn runs once, in a section, on a scheduler
+ * or goroutine stack of any M (@m is that M); it may take an object lock and call
+ * ready(), and must not park or start a timer. Zero is a timer at rest. Whoever
+ * has started a timer calls timer_stop before its memory goes away, even if @fn
+ * has run: it may not have returned yet.
+ */
+struct timer {
+	int64_t when;
+	void (*fn)(struct m *m, struct timer *t);
+	void *arg;
+	uint32_t pos;		/* heap index */
+	uint32_t state;		/* the timer code's */
+	void *heap;		/* where it is queued */
+};
+
+/** timer_start - arm @t for @t->when on the M's P. In a section. Return: 0, -ENOMEM. */
+int timer_start(struct m *m, struct timer *t);
+
+/**
+ * timer_stop - disarm. In a section, no lock held that @t->fn takes.
+ *
+ * Return: true: @fn has not run and will not. False: it has run; if it is running
+ * now, this waits until it has returned, so @t may be reused in either case.
+ */
+bool timer_stop(struct m *m, struct timer *t);
+
+/* ------------------------------------------------------------------ backends */
+
+/*
+ * What the scheduler needs of the kernel, by the module or by epoll and futex.
+ * Slow paths only. "With P": the M holds one when the call is made or returns.
+ * All return 0 or -errno; -ESHUTDOWN once stop has been called.
+ */
+struct backend {
+	const char *name;
+
+	/* Make nr Ps and the stack arena; fill in rt. */
+	int (*start)(uint32_t nr_procs);
+	/* Wake all who sleep here, for ever. Any thread. */
+	void (*stop)(void);
+	/* Undo start; nobody uses the backend any more. */
+	void (*cleanup)(void);
+	int (*set_procs)(uint32_t n);
+
+	int (*m_register)(struct m *m);		/* sets m->shared; without P */
+	void (*m_unregister)(struct m *m);	/* gives a P up */
+	int (*acquire)(struct m *m, uint32_t flags);	/* until with P */
+	/*
+	 * Give the P up, sleep until woken or @deadline (gs_now() clock, 0: none)
+	 * or the next_when of any P, return with P; *@reason: GSCHED_IDLE_*.
+	 */
+	int (*idle)(struct m *m, int64_t deadline, uint32_t *reason);
+	int (*wake)(void);			/* any thread; -EAGAIN: no P is idle */
+	int (*spawner)(bool failed);		/* sleep until an M is missing */
+
+	/* Watch a descriptor; node words as <linux/gsched.h> says. Any thread. */
+	int (*fd_register)(int fd, uint32_t *slot);
+	int (*fd_unregister)(uint32_t slot);
+	/*
+	 * Look for events without sleeping, at most once in @interval ns (NULL: they
+	 * come by themselves). In a section, with P; what is found is in its inbox.
+	 */
+	void (*poll)(struct m *m, int64_t interval);
+};
+
+extern const struct backend module_backend, epoll_backend;
+
+/** g_proc_hint - the P that @m holds: for gsched_node.proc. In a section. */
+static inline uint32_t g_proc_hint(struct m *m)
+{
+	return __atomic_load_n(&m->shared->proc, __ATOMIC_RELAXED);
+}
+
+/** node_ready - exchange a node's word with READY, as the kernel does on
+ *  readiness, and make the G that was there ready. */
+void node_ready(struct m *m, uint32_t node);
+
+/** fatal - "gsched: fatal: ..." with the calling goroutine's number and name; abort. */
+void fatal(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));
+
+#endif /* GS_SCHED_H */

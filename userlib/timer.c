@@ -1,0 +1,379 @@
+// SPDX-License-Identifier: LGPL-2.1 OR MIT
+/*
+ * timer.c: a heap of timers per P, four children per entry.
+ *
+ * A timer is started on the P that the caller holds, stays there, and can be run
+ * by any M: the owner of its P looks at every 61st step and before it idles, an M
+ * that looks for work looks at all Ps. p->next_when mirrors the heap's top for
+ * those who look without the lock; the kernel reads it too.
+ *
+ * Locks: one per heap; two at once only in timers_move, in order of address. An
+ * entry's index is kept in the timer, so that taking one out needs no search.
+ *
+ * States of a timer
+ *
+ *   REST      in no heap; its user may do anything with it
+ *   QUEUED    in the heap t->heap; both change under that heap's lock
+ *   RUNNING   taken out, t->fn runs; the state alone is touched after that
+ *   AWAITED   as RUNNING, and timer_stop sleeps on the state
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <sys/mman.h>
+
+#include "futex.h"
+#include "timer.h"
+
+enum {
+	TIMER_REST,
+	TIMER_QUEUED,
+	TIMER_RUNNING,
+	TIMER_AWAITED,
+};
+
+#define HEAP_FIRST	256		/* entries: a page */
+#define STOP_SPINS	100
+
+/*
+ * The earliest time at which some idle M wakes up by itself; 0: not known. A new
+ * timer that is due before that needs a wake-up.
+ */
+static int64_t sleep_until;
+
+static struct gsched_proc *timers_proc(struct timers *ts)
+{
+	return (struct gsched_proc *)((uintptr_t)ts & ~(sizeof(struct gsched_proc) - 1));
+}
+
+static void set_next_when(struct timers *ts)
+{
+	int64_t when = 0;
+
+	/* Zero says "none", so a time before the epoch is the epoch. */
+	if (ts->nr) {
+		if (__builtin_add_overflow(ts->heap[0].when, rt.clock_offset, &when))
+			when = INT64_MAX;
+		if (when < 1)
+			when = 1;
+	}
+	__atomic_store_n(&timers_proc(ts)->next_when, when, __ATOMIC_RELAXED);
+}
+
+/* ------------------------------------------------------------------ the heap */
+
+static void heap_set(struct timers *ts, uint32_t i, struct timer_entry e)
+{
+	ts->heap[i] = e;
+	e.t->pos = i;
+}
+
+static void heap_up(struct timers *ts, uint32_t i, struct timer_entry e)
+{
+	while (i) {
+		uint32_t up = (i - 1) / 4;
+
+		if (ts->heap[up].when <= e.when)
+			break;
+		heap_set(ts, i, ts->heap[up]);
+		i = up;
+	}
+	heap_set(ts, i, e);
+}
+
+static uint32_t heap_least_child(struct timers *ts, uint32_t i)
+{
+	uint32_t first = i * 4 + 1, least = first;
+
+	for (uint32_t c = first + 1; c < first + 4 && c < ts->nr; c++)
+		if (ts->heap[c].when < ts->heap[least].when)
+			least = c;
+	return least;
+}
+
+static void heap_down(struct timers *ts, uint32_t i, struct timer_entry e)
+{
+	while (i * 4 + 1 < ts->nr) {
+		uint32_t c = heap_least_child(ts, i);
+
+		if (e.when <= ts->heap[c].when)
+			break;
+		heap_set(ts, i, ts->heap[c]);
+		i = c;
+	}
+	heap_set(ts, i, e);
+}
+
+static void heap_remove(struct timers *ts, uint32_t i)
+{
+	struct timer_entry last = ts->heap[--ts->nr];
+
+	if (i == ts->nr)
+		return;
+	if (i && last.when < ts->heap[(i - 1) / 4].when)
+		heap_up(ts, i, last);
+	else
+		heap_down(ts, i, last);
+}
+
+/* Memory comes from the kernel: malloc's lock may be held by a goroutine. */
+static int heap_reserve(struct timers *ts, uint32_t room)
+{
+	uint32_t new_room = ts->room ? ts->room : HEAP_FIRST;
+	size_t size = sizeof(struct timer_entry);
+	void *heap;
+
+	if (likely(room <= ts->room))
+		return 0;
+	while (new_room < room)
+		new_room *= 2;
+	if (ts->room)
+		heap = mremap(ts->heap, ts->room * size, new_room * size, MREMAP_MAYMOVE);
+	else
+		heap = mmap(NULL, new_room * size, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (heap == MAP_FAILED)
+		return -ENOMEM;
+	ts->heap = heap;
+	ts->room = new_room;
+	return 0;
+}
+
+static void heap_add(struct timers *ts, struct timer *t, int64_t when)
+{
+	__atomic_store_n(&t->heap, ts, __ATOMIC_RELAXED);
+	heap_up(ts, ts->nr++, (struct timer_entry){ .when = when, .t = t });
+}
+
+/* ------------------------------------------------------------ start and stop */
+
+/*
+ * The timer is the first of all and everybody sleeps longer: if this M runs a hog
+ * nobody would look in time.
+ *
+ *   timer_start                        an M that idles
+ *   store next_when                    store sleep_until
+ *   full barrier                       full barrier (in backend->idle)
+ *   load sleep_until                   load next_when of all Ps (there too)
+ */
+static void wake_for(int64_t when)
+{
+	int64_t until;
+
+	arch_barrier();
+	if (!__atomic_load_n(&rt.shared->nr_idle, __ATOMIC_RELAXED))
+		return;
+	until = __atomic_load_n(&sleep_until, __ATOMIC_RELAXED);
+	if (!until || until > when)
+		rt.backend->wake();
+}
+
+int timer_start(struct m *m, struct timer *t)
+{
+	struct timers *ts = &p_local(m_proc(m))->timers;
+	int64_t when = t->when;		/* @t may be gone once it is queued */
+	bool first;
+	int err;
+
+	rt_lock(&ts->lock);
+	err = heap_reserve(ts, ts->nr + 1);
+	if (err) {
+		rt_unlock(&ts->lock);
+		return err;
+	}
+	__atomic_store_n(&t->state, TIMER_QUEUED, __ATOMIC_RELAXED);
+	heap_add(ts, t, when);
+	first = t->pos == 0;
+	if (first)
+		set_next_when(ts);
+	rt_unlock(&ts->lock);
+	if (first)
+		wake_for(when);
+	return 0;
+}
+
+/* Return: false: @t was not in @ts. */
+static bool stop_queued(struct timers *ts, struct timer *t)
+{
+	bool found;
+
+	rt_lock(&ts->lock);
+	found = __atomic_load_n(&t->state, __ATOMIC_RELAXED) == TIMER_QUEUED &&
+		__atomic_load_n(&t->heap, __ATOMIC_RELAXED) == ts;
+	if (found) {
+		bool first = t->pos == 0;
+
+		heap_remove(ts, t->pos);
+		if (first)
+			set_next_when(ts);
+		__atomic_store_n(&t->state, TIMER_REST, __ATOMIC_RELAXED);
+	}
+	rt_unlock(&ts->lock);
+	return found;
+}
+
+static void wait_running(struct timer *t)
+{
+	uint32_t state = TIMER_RUNNING;
+
+	for (int i = 0; i < STOP_SPINS; i++) {
+		if (__atomic_load_n(&t->state, __ATOMIC_ACQUIRE) != TIMER_RUNNING)
+			break;
+		arch_pause();
+	}
+	__atomic_compare_exchange_n(&t->state, &state, TIMER_AWAITED, false,
+				    __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE);
+	while (__atomic_load_n(&t->state, __ATOMIC_ACQUIRE) == TIMER_AWAITED)
+		futex_wait(&t->state, TIMER_AWAITED, 0);
+}
+
+bool timer_stop(struct m *m, struct timer *t)
+{
+	(void)m;
+	for (;;) {
+		switch (__atomic_load_n(&t->state, __ATOMIC_ACQUIRE)) {
+		case TIMER_REST:
+			return false;
+		case TIMER_QUEUED:
+			if (stop_queued(__atomic_load_n(&t->heap, __ATOMIC_RELAXED), t))
+				return true;
+			break;
+		default:
+			wait_running(t);
+		}
+	}
+}
+
+/* ----------------------------------------------------------------- run them */
+
+static void run_one(struct m *m, struct timer *t)
+{
+	t->fn(m, t);
+	/* The last touch: its user may be waiting to reuse the memory. */
+	if (__atomic_exchange_n(&t->state, TIMER_REST, __ATOMIC_RELEASE) == TIMER_AWAITED)
+		futex_wake(&t->state, 1);
+}
+
+static struct timer *take_due(struct timers *ts, int64_t now)
+{
+	struct timer *t = NULL;
+
+	rt_lock(&ts->lock);
+	if (ts->nr && ts->heap[0].when <= now) {
+		t = ts->heap[0].t;
+		heap_remove(ts, 0);
+		set_next_when(ts);
+		__atomic_store_n(&t->state, TIMER_RUNNING, __ATOMIC_RELAXED);
+	}
+	rt_unlock(&ts->lock);
+	return t;
+}
+
+/**
+ * timers_run - run a P's due timers
+ * @m:   the caller's M
+ * @p:   any P
+ * @now: the time, or 0: is read here if it is needed
+ *
+ * Return: whether any timer ran.
+ */
+bool timers_run(struct m *m, struct gsched_proc *p, int64_t *now)
+{
+	int64_t when = __atomic_load_n(&p->next_when, __ATOMIC_RELAXED);
+	struct timer *t;
+	bool any = false;
+
+	if (!when)
+		return false;
+	if (!*now)
+		*now = gs_now();
+	if (when - rt.clock_offset > *now)
+		return false;
+	while ((t = take_due(&p_local(p)->timers, *now))) {
+		run_one(m, t);
+		any = true;
+	}
+	return any;
+}
+
+/** timers_run_all - run all Ps' due timers. Return: whether any ran. */
+bool timers_run_all(struct m *m)
+{
+	uint32_t n = seen_procs();
+	int64_t now = 0;
+	bool any = false;
+
+	for (uint32_t i = 0; i < n; i++)
+		any |= timers_run(m, rt.procs + i, &now);
+	return any;
+}
+
+/** timers_next - when the first timer of all Ps is due, 0: there is none. */
+int64_t timers_next(void)
+{
+	uint32_t n = seen_procs();
+	int64_t next = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		int64_t when = __atomic_load_n(&rt.procs[i].next_when, __ATOMIC_RELAXED);
+
+		if (when && (!next || when < next))
+			next = when;
+	}
+	return next ? next - rt.clock_offset : 0;
+}
+
+/* ------------------------------------------------------------- sleepers, Ps */
+
+/** timers_sleep_begin - an M is about to sleep until @deadline (0: for ever). */
+void timers_sleep_begin(int64_t deadline)
+{
+	int64_t until = __atomic_load_n(&sleep_until, __ATOMIC_RELAXED);
+
+	if (!deadline)
+		deadline = INT64_MAX;
+	while ((!until || deadline < until) &&
+	       !__atomic_compare_exchange_n(&sleep_until, &until, deadline, false,
+					    __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+		;
+}
+
+/** timers_sleep_end - that M is awake; others may sleep longer than it would have. */
+void timers_sleep_end(int64_t deadline)
+{
+	int64_t mine = deadline ? deadline : INT64_MAX;
+
+	__atomic_compare_exchange_n(&sleep_until, &mine, 0, false, __ATOMIC_RELAXED,
+				    __ATOMIC_RELAXED);
+}
+
+static void lock_two(struct timers *a, struct timers *b)
+{
+	rt_lock(a < b ? &a->lock : &b->lock);
+	rt_lock(a < b ? &b->lock : &a->lock);
+}
+
+/**
+ * timers_move - give all timers of a P that retires to another
+ * @from: the P that retires
+ * @to:   another
+ *
+ * Return: 0, or -ENOMEM: none was moved.
+ */
+int timers_move(struct gsched_proc *from, struct gsched_proc *to)
+{
+	struct timers *a = &p_local(from)->timers, *b = &p_local(to)->timers;
+	int err;
+
+	lock_two(a, b);
+	err = heap_reserve(b, b->nr + a->nr);
+	if (!err) {
+		for (uint32_t i = 0; i < a->nr; i++)
+			heap_add(b, a->heap[i].t, a->heap[i].when);
+		a->nr = 0;
+		set_next_when(a);
+		set_next_when(b);
+	}
+	rt_unlock(&a->lock);
+	rt_unlock(&b->lock);
+	return err;
+}
