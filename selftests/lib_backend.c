@@ -93,17 +93,24 @@ static void some_work(void)
 	gs_wg_wait(&wg);
 }
 
-/* Nothing is left behind: descriptors, threads, mappings. */
+/*
+ * Nothing is left behind: descriptors, threads, mappings. On a busy machine an M may
+ * need longer to leave than gs_main waits; then the next gs_main cleans up.
+ */
 TEST(cleans_up)
 {
-	int fds, maps, i;
+	int fds, tries = 0, maps, i;
 
-	ASSERT_EQ(0, run_on(2, some_work));
 	fds = count_dir("/proc/self/fd");
-	maps = count_lines("/proc/self/maps");
-	for (i = 0; i < 10; i++)
+	do {
 		ASSERT_EQ(0, run_on(2, some_work));
-	EXPECT_EQ(fds, count_dir("/proc/self/fd"));
+		ASSERT_GT(100, tries++);
+	} while (count_dir("/proc/self/fd") != fds);
+	maps = count_lines("/proc/self/maps");
+	for (i = 0; i < 10 || count_dir("/proc/self/fd") != fds; i++) {
+		ASSERT_EQ(0, run_on(2, some_work));
+		ASSERT_GT(100, i);
+	}
 	/* malloc may have made an arena for a thread, a stack or two is kept by libc. */
 	if (!SANITIZED)
 		EXPECT_GT(maps + 12, count_lines("/proc/self/maps"));

@@ -176,7 +176,7 @@ TEST(up_and_down_while_running)
 /* Work of a hog is taken by others: it never comes to a step. */
 static void quick(void *arg)
 {
-	__atomic_add_fetch((int *)arg, 1, __ATOMIC_RELAXED);
+	__atomic_add_fetch((int *)arg, 1, __ATOMIC_RELEASE);
 }
 
 static void hog(void)
@@ -197,6 +197,35 @@ TEST(a_hog_is_robbed)
 {
 	EXPECT_EQ(0, run_on(2, hog));
 	EXPECT_EQ(0, run_on(4, hog));
+}
+
+/*
+ * The same, while the other Ms are about to idle: a wake-up that gets lost here is
+ * not made good by the pusher, who never comes to a step.
+ */
+static void hog_races_idle(void)
+{
+	unsigned int r = test_seed();
+	int64_t end = gs_now() + 2000 * MS;
+	int i;
+
+	for (i = 0; i < 20000 && gs_now() < end; i++) {
+		int64_t pause = gs_now() + rnd(&r) % 20000, late = pause + 5000 * MS;
+		int done = 0;
+
+		while (gs_now() < pause)
+			;
+		go(quick, &done);
+		while (!__atomic_load_n(&done, __ATOMIC_ACQUIRE))
+			CHECK(gs_now() < late);
+	}
+	printf("# %d rounds\n", i);
+}
+
+TEST(no_wakeup_lost_to_a_hog)
+{
+	EXPECT_EQ(0, run_on(2, hog_races_idle));
+	EXPECT_EQ(0, run_on(4, hog_races_idle));
 }
 
 static void wake(void *arg)

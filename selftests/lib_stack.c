@@ -281,4 +281,49 @@ TEST_GO(many_at_once)
 	gs_chan_unref(gate);
 }
 
+/* Two hundred thousand, or as many as there is memory for: a page and its table each. */
+static int how_many(void)
+{
+	long fit = sysconf(_SC_AVPHYS_PAGES) / 4;
+
+	return fit < 200000 ? (int)fit : 200000;
+}
+
+FIXTURE(crowd) { char unused; };
+FIXTURE_SETUP(crowd) { self->unused = 0; }
+FIXTURE_TEARDOWN(crowd) { self->unused = 0; }
+
+static void gather(void)
+{
+	gs_wg wg = GS_WG_INIT;
+	int n = how_many(), i;
+
+	parked = 0;
+	gate = gs_chan_new(0, 0);
+	gs_wg_add(&wg, n);
+	for (i = 0; i < n; i++) {
+		go(wait_at_gate, &wg);
+		if (i % 100 == 0)
+			gs_yield();
+	}
+	while (__atomic_load_n(&parked, __ATOMIC_RELAXED) < n)
+		gs_yield();
+	printf("# %d stacks\n", n);
+	/* All have guards: the last one made is as good as the first. */
+	go(overflow, NULL);
+	gs_sleep(20000 * MS);
+}
+
+TEST_F_TIMEOUT(crowd, two_hundred_thousand, 120)
+{
+	struct child c;
+
+	if (SANITIZED)
+		SKIP(return, "a sanitizer's shadow of so many stacks takes too much memory");
+	self->unused = 0;
+	run_child(&c, gather, NULL);
+	EXPECT_TRUE(WIFSIGNALED(c.status) && WTERMSIG(c.status) == SIGABRT);
+	EXPECT_TRUE(strstr(c.out, OVERFLOW)) TH_LOG("%s", c.out);
+}
+
 TEST_HARNESS_MAIN

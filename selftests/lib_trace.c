@@ -168,8 +168,8 @@ TEST_GO(ring_wraps)
 	gs_set_maxprocs(1);
 	gs_sleep(10 * MS);
 	CHECK_EQ(0, gs_trace_start(50));
-	for (i = 0; i < 100; i++)
-		gs_sleep(1000);
+	for (i = 0; i < 50; i++)
+		gs_sleep(MS);
 	f = stop_and_open();
 	while (next_line(f, &l))
 		n++;

@@ -71,7 +71,7 @@ static void dump_g(struct g *g)
 		     (unsigned long long)__atomic_load_n(&g->id, __ATOMIC_RELAXED),
 		     G_NAME_LEN, g->name, state_name(state),
 		     state == G_WAITING ? ", " : "",
-		     state == G_WAITING ? why_name(g->why) : "");
+		     state == G_WAITING ? why_name(__atomic_load_n(&g->why, __ATOMIC_RELAXED)) : "");
 	if (write(STDERR_FILENO, line, n) != n)
 		return;
 }
@@ -86,8 +86,10 @@ void dump_goroutines(void)
 
 static bool waits_for_fd(struct g *g)
 {
+	enum wait_reason why = __atomic_load_n(&g->why, __ATOMIC_RELAXED);
+
 	return alive(g) && __atomic_load_n(&g->state, __ATOMIC_RELAXED) == G_WAITING &&
-	       (g->why == WAIT_FD_READ || g->why == WAIT_FD_WRITE);
+	       (why == WAIT_FD_READ || why == WAIT_FD_WRITE);
 }
 
 static bool any_fd_waiter(void)

@@ -368,7 +368,7 @@ ARCH_SWITCHES struct m *park(struct m *m, bool (*commit)(struct g *g, void *arg)
 	g = pick_next_only(m);
 	if (unlikely(tracing(m)))
 		trace(m_proc(m), self, G_WAITING, why);
-	self->why = why;
+	__atomic_store_n(&self->why, why, __ATOMIC_RELAXED);
 	__atomic_store_n(&self->state, G_WAITING, __ATOMIC_RELAXED);
 	leave_for(m, self, commit, arg);
 	return g ? switch_g(m, self, g) : switch_g0(m, self, false);

@@ -22,6 +22,7 @@
 
 #include "gfree.h"
 #include "altstack.h"
+#include "fdtable.h"
 #include "runtime.h"
 #include "stack.h"
 
@@ -125,6 +126,7 @@ static void forget(void)
 	global_reset();
 	gfree_reset();
 	g_ids_reset();
+	fdtable_reset();
 	trace_reset();
 	memset(&rt, 0, sizeof(rt));
 	rt_nr_ms = 0;

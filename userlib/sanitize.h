@@ -52,6 +52,15 @@ static inline void san_g_start(struct san_ctx *s, void *lo, void *hi)
 	s->lives = 0;
 }
 
+/* The stack is about to be unmapped. */
+static inline void san_g_free(struct san_ctx *s, void *lo, void *hi)
+{
+	(void)lo;
+	(void)hi;
+	if (s->fiber)
+		__tsan_destroy_fiber(s->fiber);
+}
+
 static inline void san_switch(struct san_ctx *from, struct san_ctx *to, bool dying)
 {
 	(void)from;
@@ -99,6 +108,13 @@ static inline void san_g_start(struct san_ctx *s, void *lo, void *hi)
 	__asan_unpoison_memory_region(lo, s->size);
 }
 
+/* The stack is about to be unmapped: what comes there next is not poisoned. */
+static inline void san_g_free(struct san_ctx *s, void *lo, void *hi)
+{
+	(void)s;
+	__asan_unpoison_memory_region(lo, (char *)hi - (char *)lo);
+}
+
 static inline void san_switch(struct san_ctx *from, struct san_ctx *to, bool dying)
 {
 	__sanitizer_start_switch_fiber(dying ? NULL : &from->fake, to->lo, to->size);
@@ -116,6 +132,7 @@ struct san_ctx {
 
 #define san_thread_start(s)		((void)(s))
 #define san_g_start(s, lo, hi)		((void)(s), (void)(lo), (void)(hi))
+#define san_g_free(s, lo, hi)		((void)(s), (void)(lo), (void)(hi))
 #define san_switch(from, to, dying)	((void)(from), (void)(to), (void)(dying))
 #define san_switched(self)		((void)(self))
 

@@ -206,15 +206,6 @@ void stack_arena_forget(void)
 	memset(&arena, 0, sizeof(arena));
 }
 
-/** stack_arena_free - unmap everything; no G exists any more. */
-void stack_arena_free(void)
-{
-	for (uint32_t k = 0; k < CHUNKS; k++)
-		if (arena.chunk[k])
-			munmap(arena.chunk[k], chunk_slots(k) * STACK_SLOT);
-	stack_arena_forget();
-}
-
 static struct g *slot_init(uint32_t slot)
 {
 	char *base = slot_base(slot);
@@ -297,4 +288,15 @@ void stack_trim(struct g *g)
 	if (g->canary)
 		low += PAGE;
 	madvise(low, high - low, MADV_DONTNEED);
+}
+
+/** stack_arena_free - unmap everything; no G exists any more. */
+void stack_arena_free(void)
+{
+	for (uint32_t i = 0; i < stack_count(); i++)
+		san_g_free(&stack_g(i)->san, stack_low(stack_g(i)), stack_g(i));
+	for (uint32_t k = 0; k < CHUNKS; k++)
+		if (arena.chunk[k])
+			munmap(arena.chunk[k], chunk_slots(k) * STACK_SLOT);
+	stack_arena_forget();
 }

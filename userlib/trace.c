@@ -201,14 +201,14 @@ static struct event **sorted(size_t *n)
 	*n = 0;
 	for (uint32_t i = 0; i < GSCHED_MAX_PROCS; i++)
 		*n += rings[i] ? ring_len(rings[i]) : 0;
-	all = malloc((*n + 1) * sizeof(*all));
+	all = malloc((*n + 1) * sizeof(struct event *));
 	if (!all)
 		return NULL;
 	*n = 0;
 	for (uint32_t i = 0; i < GSCHED_MAX_PROCS; i++)
 		for (uint64_t j = 0; rings[i] && j < ring_len(rings[i]); j++)
 			all[(*n)++] = ring_event(rings[i], j);
-	qsort(all, *n, sizeof(*all), earlier);
+	qsort(all, *n, sizeof(struct event *), earlier);
 	return all;
 }
 

@@ -1,0 +1,348 @@
+// SPDX-License-Identifier: LGPL-2.1 OR MIT
+/*
+ * epoll_idle.c: who holds which P, who waits for one, who sleeps.
+ *
+ * Idle Ms all sleep in epoll_wait() on one epoll instance, each with its own
+ * deadline, so that whoever is woken by an event can run what it makes ready at
+ * once. Another M wakes one of them through an eventfd (the kick). What the woken
+ * M is to do is not in the event but in ep.token: a P set aside for an idle M. Any
+ * idle M takes it, whether the kick woke it or something else.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <linux/membarrier.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "epoll.h"
+#include "futex.h"
+#include "timer.h"
+
+/* m->futex of an M that waits for a P */
+enum {
+	LINE_WAITS,
+	LINE_SERVED,
+	LINE_DOWN,
+};
+
+/** epoll_kick - wake one of the sleepers. */
+void epoll_kick(void)
+{
+	uint64_t one = 1;
+
+	if (write(ep.kick, &one, sizeof(one)) < 0)
+		fatal("eventfd: %s", strerror(errno));
+}
+
+/* --------------------------------------------------------- Ps, with the lock */
+
+/** proc_set_state - as others see it. Locked. */
+void proc_set_state(uint32_t proc, uint32_t p_state, uint32_t owner)
+{
+	__atomic_store_n(&rt.procs[proc].state, p_state, __ATOMIC_RELAXED);
+	__atomic_store_n(&rt.procs[proc].owner, owner, __ATOMIC_RELAXED);
+}
+
+static void add_idle(int n)
+{
+	__atomic_store_n(&rt.shared->nr_idle, rt.shared->nr_idle + n, __ATOMIC_SEQ_CST);
+}
+
+/** proc_is_idle - is it in the set of idle Ps? Locked. */
+bool proc_is_idle(uint32_t proc)
+{
+	return ep.idle[proc / 64] >> (proc % 64) & 1;
+}
+
+/** proc_make_idle - put a P into the set of idle Ps. Locked. */
+void proc_make_idle(uint32_t proc)
+{
+	proc_set_state(proc, GSCHED_P_IDLE, GSCHED_NONE);
+	ep.idle[proc / 64] |= 1ULL << (proc % 64);
+	add_idle(1);
+}
+
+/** proc_unmake_idle - take it out, for whatever use. Locked. */
+void proc_unmake_idle(uint32_t proc)
+{
+	ep.idle[proc / 64] &= ~(1ULL << (proc % 64));
+	add_idle(-1);
+	if (ep.monitor_slow && !rt.shared->nr_idle) {
+		ep.monitor_slow = false;
+		monitor_wake();
+	}
+}
+
+/** proc_find_idle - an idle P, @hint if that is one, or GSCHED_NONE. Locked. */
+uint32_t proc_find_idle(uint32_t hint)
+{
+	if (!rt.shared->nr_idle)
+		return GSCHED_NONE;
+	if (hint < GSCHED_MAX_PROCS && proc_is_idle(hint))
+		return hint;
+	for (uint32_t i = 0; i < GSCHED_MAX_PROCS / 64; i++)
+		if (ep.idle[i])
+			return i * 64 + __builtin_ctzll(ep.idle[i]);
+	return GSCHED_NONE;
+}
+
+static void assign(struct m *m, uint32_t proc)
+{
+	proc_set_state(proc, GSCHED_P_RUN, m->id);
+	__atomic_store_n(&m->shared->proc, proc, __ATOMIC_RELAXED);
+}
+
+static bool take_idle(struct m *m, uint32_t hint)
+{
+	uint32_t proc = proc_find_idle(hint);
+
+	if (proc == GSCHED_NONE)
+		return false;
+	proc_unmake_idle(proc);
+	assign(m, proc);
+	return true;
+}
+
+static struct m *next_waiting(void)
+{
+	struct m *m = ep.waiting;
+
+	if (m)
+		ep.waiting = m->next;
+	return m;
+}
+
+/* The last touch of @m but for the wake, which needs no memory behind the word. */
+static void tell(struct m *m, uint32_t what)
+{
+	__atomic_store_n(&m->futex, what, __ATOMIC_RELEASE);
+	futex_wake(&m->futex, 1);
+}
+
+/** proc_offer - a P is free: who waits for one gets it. Locked. */
+void proc_offer(uint32_t proc)
+{
+	struct m *m;
+
+	if (proc >= rt.shared->nr_procs) {
+		proc_set_state(proc, GSCHED_P_DEAD, GSCHED_NONE);
+		return;
+	}
+	m = next_waiting();
+	if (!m) {
+		proc_make_idle(proc);
+		return;
+	}
+	assign(m, proc);
+	tell(m, LINE_SERVED);
+}
+
+static void give_up_p(struct m *m)
+{
+	uint32_t proc = m->shared->proc;
+
+	if (proc == GSCHED_NONE)
+		return;
+	__atomic_store_n(&m->shared->proc, GSCHED_NONE, __ATOMIC_RELAXED);
+	proc_offer(proc);
+}
+
+/* ------------------------------------------------------------------------ Ms */
+
+/** epoll_m_register - backend.m_register */
+int epoll_m_register(struct m *m)
+{
+	uint32_t id;
+
+	rt_lock(&ep.lock);
+	ep.spawn_pending = false;
+	if (ep.nr_free_ms)
+		id = ep.free_ms[--ep.nr_free_ms];
+	else if (ep.nr_ms < MAX_MS)
+		id = ep.nr_ms++;
+	else
+		id = GSCHED_NONE;
+	rt_unlock(&ep.lock);
+	if (id == GSCHED_NONE)
+		return -ENOSPC;
+	m->id = id;
+	m->shared = ep.ms + id;
+	m->shared->proc = GSCHED_NONE;
+	return 0;
+}
+
+/** epoll_m_unregister - backend.m_unregister */
+void epoll_m_unregister(struct m *m)
+{
+	rt_lock(&ep.lock);
+	give_up_p(m);
+	ep.free_ms[ep.nr_free_ms++] = m->id;
+	rt_unlock(&ep.lock);
+}
+
+/** line_dissolve - the runtime ends: nobody waits for a P any more. Locked. */
+void line_dissolve(void)
+{
+	struct m *m;
+
+	while ((m = next_waiting()))
+		tell(m, LINE_DOWN);
+}
+
+static void wait_in_line(struct m *m)
+{
+	m->next = NULL;
+	__atomic_store_n(&m->futex, LINE_WAITS, __ATOMIC_RELAXED);
+	if (ep.waiting)
+		ep.last_waiting->next = m;
+	else
+		ep.waiting = m;
+	ep.last_waiting = m;
+}
+
+/** epoll_acquire - backend.acquire */
+int epoll_acquire(struct m *m, uint32_t flags)
+{
+	uint32_t told = LINE_SERVED;
+
+	rt_lock(&ep.lock);
+	if (flags & GSCHED_ACQUIRE_YIELD && ep.waiting)
+		give_up_p(m);
+	if (ep.down)
+		told = LINE_DOWN;
+	else if (m->shared->proc == GSCHED_NONE && !take_idle(m, GSCHED_NONE))
+		told = LINE_WAITS;
+	if (told == LINE_WAITS)
+		wait_in_line(m);
+	rt_unlock(&ep.lock);
+	while (told == LINE_WAITS) {
+		futex_wait(&m->futex, LINE_WAITS, 0);
+		told = __atomic_load_n(&m->futex, __ATOMIC_ACQUIRE);
+	}
+	return told == LINE_DOWN ? -ESHUTDOWN : 0;
+}
+
+/* -------------------------------------------------------------- wake and idle */
+
+/** wake_locked - set an idle P to work, by an idle M or a new one. Locked. */
+int wake_locked(void)
+{
+	uint32_t proc = proc_find_idle(GSCHED_NONE);
+
+	if (proc == GSCHED_NONE || ep.down)
+		return -EAGAIN;
+	if (__atomic_load_n(&rt.shared->nr_spinning, __ATOMIC_SEQ_CST) || ep.token)
+		return 0;
+	if (ep.sleepers) {
+		proc_unmake_idle(proc);
+		ep.token = proc + 1;
+		__atomic_fetch_add(&rt.shared->nr_spinning, 1, __ATOMIC_SEQ_CST);
+		epoll_kick();
+	} else if (!ep.spawn_pending) {
+		ep.spawn_pending = true;
+		ep.spawn_wanted = true;
+		monitor_wake();
+	}
+	return 0;
+}
+
+/** epoll_wake - backend.wake */
+int epoll_wake(void)
+{
+	int err;
+
+	rt_lock(&ep.lock);
+	err = wake_locked();
+	rt_unlock(&ep.lock);
+	return err;
+}
+
+static int wait_events(struct epoll_event *ev, int64_t deadline)
+{
+	struct timespec ts = { 0 };
+	int64_t left;
+	int n;
+
+	if (deadline) {
+		left = deadline - gs_now();
+		if (left > 0) {
+			ts.tv_sec = left / 1000000000;
+			ts.tv_nsec = left % 1000000000;
+		}
+	}
+	n = epoll_pwait2(ep.epfd, ev, BATCH, deadline ? &ts : NULL, NULL);
+	if (n < 0 && errno == ENOSYS)
+		n = epoll_wait(ep.epfd, ev, BATCH,
+			       deadline ? ts.tv_sec * 1000 + (ts.tv_nsec + 999999) / 1000000 : -1);
+	return n < 0 ? 0 : n;
+}
+
+/* Locked. Return: whether the sleep is over: with a P, or the runtime ends. */
+static bool leave_idle(struct m *m, bool work, bool late, uint32_t hint, uint32_t *reason)
+{
+	if (ep.down)
+		return true;
+	if (ep.token) {
+		assign(m, ep.token - 1);
+		ep.token = 0;
+		*reason = GSCHED_IDLE_WORK;
+		return true;
+	}
+	if (!(work || late) || !take_idle(m, hint))
+		return false;
+	*reason = work ? GSCHED_IDLE_WORK : GSCHED_IDLE_TIMEOUT;
+	if (work)
+		__atomic_fetch_add(&rt.shared->nr_spinning, 1, __ATOMIC_SEQ_CST);
+	return true;
+}
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+	return !a || (b && b < a) ? b : a;
+}
+
+/** epoll_idle - backend.idle */
+int epoll_idle(struct m *m, int64_t deadline, uint32_t *reason)
+{
+	struct epoll_event ev[BATCH];
+	uint32_t hint = m->shared->proc, to;
+	bool work, late = false, kicked;
+	int n = 0;
+
+	rt_lock(&ep.lock);
+	ep.sleepers++;
+	give_up_p(m);
+	rt_unlock(&ep.lock);
+	/*
+	 * The P is marked idle. Who pushes from now on sees that; who pushed before
+	 * and did not see it, its push is seen after this.
+	 */
+	if (rt.membarrier)
+		syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
+	else
+		arch_barrier();
+	work = any_work();
+	deadline = earlier(deadline, timers_next());
+
+	for (;;) {
+		rt_lock(&ep.lock);
+		/* Into the P that this M is about to get, if it gets one. */
+		to = ep.token ? ep.token - 1 : proc_find_idle(hint);
+		work |= watch_events(ev, n, to, &kicked) > 0;
+		if (leave_idle(m, work, late, hint, reason))
+			break;
+		rt_unlock(&ep.lock);
+		/* Others hold all Ps: they see this work and their timers. */
+		work = false;
+		if (late)
+			deadline = 0;
+		n = wait_events(ev, deadline);
+		late = deadline && gs_now() >= deadline;
+	}
+	ep.sleepers--;
+	n = ep.down ? -ESHUTDOWN : 0;
+	rt_unlock(&ep.lock);
+	return n;
+}

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: LGPL-2.1 OR MIT
+/*
+ * epoll_monitor.c: the thread in gs_main, between making Ms: while all Ps are busy
+ * it looks for events every 10 ms, for hogs let nobody else do it, and it finds
+ * descriptors that were closed behind the library's back.
+ */
+#include <errno.h>
+
+#include "epoll.h"
+#include "futex.h"
+
+#define TICK		10000000LL	/* ns between looks for events while all Ps are busy */
+#define QUIET_TICKS	10		/* with an idle P, until looks become rare */
+#define SWEEP_TIME	100000000LL	/* ns between looks for closed descriptors */
+#define SWEEP_BATCH	1024
+
+/** monitor_wake - something has changed that the monitor must see. */
+void monitor_wake(void)
+{
+	__atomic_fetch_add(&ep.monitor, 1, __ATOMIC_RELEASE);
+	futex_wake(&ep.monitor, 1);
+}
+
+static void sweep(void)
+{
+	uint32_t delivered = 0;
+
+	rt_lock(&ep.lock);
+	for (uint32_t i = 0; i < SWEEP_BATCH && i < ep.nr_slots; i++) {
+		uint32_t slot = ep.sweep++ % ep.nr_slots;
+
+		if (watch_is_stale(slot))
+			delivered += watch_close(slot);
+	}
+	if (delivered)
+		wake_locked();
+	rt_unlock(&ep.lock);
+}
+
+struct pace {
+	uint32_t quiet;			/* ticks with an idle P */
+	int64_t next_sweep;
+};
+
+/* Return: when to look again, 0: when a descriptor is registered. */
+static int64_t tick(struct pace *pace)
+{
+	int64_t now = gs_now();
+	bool busy;
+
+	rt_lock(&ep.lock);
+	busy = !rt.shared->nr_idle;
+	pace->quiet = busy ? 0 : pace->quiet + 1;
+	ep.monitor_slow = pace->quiet > QUIET_TICKS || !ep.nr_open;
+	rt_unlock(&ep.lock);
+	if (!__atomic_load_n(&ep.nr_open, __ATOMIC_RELAXED))
+		return 0;
+	if (busy)
+		poll_events(GSCHED_NONE);
+	if (now >= pace->next_sweep) {
+		sweep();
+		pace->next_sweep = now + SWEEP_TIME;
+	}
+	return pace->quiet > QUIET_TICKS ? pace->next_sweep : now + TICK;
+}
+
+/** epoll_spawner - backend.spawner */
+int epoll_spawner(bool failed)
+{
+	struct pace pace = { 0 };
+
+	for (;;) {
+		uint32_t seen = __atomic_load_n(&ep.monitor, __ATOMIC_ACQUIRE);
+		bool wanted, down;
+
+		rt_lock(&ep.lock);
+		if (failed)
+			ep.spawn_pending = false;
+		failed = false;
+		wanted = ep.spawn_wanted;
+		ep.spawn_wanted = false;
+		down = ep.down;
+		rt_unlock(&ep.lock);
+		if (down)
+			return -ESHUTDOWN;
+		if (wanted)
+			return 0;
+		futex_wait(&ep.monitor, seen, tick(&pace));
+	}
+}
