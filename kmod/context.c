@@ -59,7 +59,6 @@ static u32 gs_nr_slot_pages(struct gs_ctx *ctx)
 static void gs_ctx_free_setup(struct gs_ctx *ctx)
 {
 	gs_procs_free(ctx);
-	free_cpumask_var(ctx->cpus);
 	bitmap_free(ctx->idle_ps);
 	ctx->idle_ps = NULL;
 	gs_pages_free(ctx->slot_pages, gs_nr_slot_pages(ctx));
@@ -86,6 +85,7 @@ static void gs_ctx_free(struct work_struct *work)
 	gs_ctx_free_setup(ctx);
 	put_pid(ctx->tgid);
 	mmdrop(ctx->mm);
+	free_cpumask_var(ctx->cpus);
 	kfree(ctx);
 	module_put(THIS_MODULE);
 }
@@ -131,6 +131,10 @@ struct gs_ctx *gs_ctx_open(void)
 	ctx = kzalloc(sizeof(*ctx), GFP_KERNEL_ACCOUNT);
 	if (!ctx)
 		return ERR_PTR(-ENOMEM);
+	if (!zalloc_cpumask_var(&ctx->cpus, GFP_KERNEL_ACCOUNT)) {
+		kfree(ctx);
+		return ERR_PTR(-ENOMEM);
+	}
 
 	kref_init(&ctx->ref);
 	INIT_WORK(&ctx->free_work, gs_ctx_free);
@@ -235,8 +239,7 @@ static int gs_setup_alloc(struct gs_ctx *ctx, u32 nr_procs)
 	ctx->procs = kvcalloc(ctx->max_procs, sizeof(*ctx->procs), GFP_KERNEL_ACCOUNT);
 	ctx->idle_ps = bitmap_zalloc(ctx->max_procs, GFP_KERNEL_ACCOUNT);
 	if (!ctx->shared_page || !ctx->m_pages || !ctx->slot_pages || !ctx->procs ||
-	    !ctx->idle_ps || !zalloc_cpumask_var(&ctx->cpus, GFP_KERNEL_ACCOUNT) ||
-	    gs_setup_enq_pages(ctx))
+	    !ctx->idle_ps || gs_setup_enq_pages(ctx))
 		return -ENOMEM;
 	ctx->shared = page_address(ctx->shared_page);
 	return gs_procs_set(ctx, nr_procs);

@@ -121,7 +121,8 @@ enum gs_sleep {
  * @id:		its number
  * @stale:	exec has happened, @exec_work is queued
  * @cpus:	scratch for gs_sync_owners
- * @wake_node:	in ctx->wake_list (once: @wake_queued)
+ * @wake_queued: bit 0: in ctx->wake_list
+ * @wake_node:	the entry there
  * @dead_node:	in ctx->dead_list
  * @exec_work:	unregisters the M after exec
  * @ref:	registration, and membership in ctx->wake_list
@@ -150,20 +151,68 @@ struct gs_m {
 };
 
 /**
- * struct gs_ctx - a context; see the table above
+ * struct gs_ctx - a context; the table above says who protects what
+ * @ref:	the open file, and each M
+ * @free_work:	frees it
+ * @mm:		the owner's address space; pinned, so that it stays unique
+ * @tgid:	the owner's thread group
+ * @files:	the descriptor table that opened it; compared, never followed
+ * @user:	whose quota it counts in, once it is set up
+ * @admin:	lock 1 above
+ * @ready:	SETUP is done; stored with release
+ * @max_procs:	limits given by SETUP
+ * @max_ms:	the same
+ * @max_slots:	the same
+ * @shared:	the words that the whole context shares
+ * @shared_page: their page
+ * @m_pages:	pages of struct gsched_m; each stored with release
+ * @slot_pages:	pages of struct gsched_slot; each stored with release
+ * @ms:		number -> M
+ * @nr_ms:	how many
+ * @cpus:	scratch for gs_sync_owners, under @admin
+ * @lock:	lock 5 above
+ * @dead:	the owner has closed it
+ * @nr_procs:	GOMAXPROCS
+ * @nr_alloc:	how many Ps there are; those from @nr_procs on are dead, or about to be
+ * @nr_idle:	how many of them are idle
+ * @procs:	the Ps
+ * @idle_ps:	which are idle
+ * @idle_ms:	Ms in IDLE, the last to come first
+ * @waiting_ms:	Ms in ACQUIRE, the first to come first
+ * @nr_idle_ms:	length of @idle_ms
+ * @nr_waiting_ms: length of @waiting_ms
+ * @spawner:	the thread in SPAWNER, or NULL; under @lock
+ * @spawn_wanted: it shall return
+ * @spawn_busy:	it was asked, and no M has come yet
+ * @nr_wakes:	how many idle Ms were given a P to look for work
+ * @nr_idles:	how many times an M went idle
+ * @nr_timeouts: how many of them ended at their deadline
+ * @nr_spawns:	how many times the spawner was asked
+ * @wake_list:	Ms that @irq_work shall wake
+ * @dead_list:	Ms whose threads have died, for @reap_work
+ * @irq_work:	what the sched_out notifier leaves to an interrupt
+ * @reap_work:	gs_m_reap
+ * @enq_lock:	the pool of ENQUEUE's nodes
+ * @enq_next:	where to look for a free one
+ * @fd_lock:	lock 2 above
+ * @fds:	descriptor number -> slot that watches a file
+ * @slots:	number -> slot
+ * @nr_slots:	how many
+ * @slots_linked: free numbers below it may still be linked in an inbox
+ * @sweep_next:	where the sweep goes on
+ * @sweep:	gs_sweep
  */
 struct gs_ctx {
 	struct kref ref;
 	struct work_struct free_work;
 
-	/* the owning process; compared, and mm is pinned so that it stays unique */
 	struct mm_struct *mm;
 	struct pid *tgid;
-	struct files_struct *files;	/* only compared, never followed */
-	struct gs_user *user;		/* whose quota it counts in, after SETUP */
+	struct files_struct *files;
+	struct gs_user *user;
 
 	struct mutex admin;		/* lock 1 above */
-	bool ready;			/* SETUP is done; store_release */
+	bool ready;
 	u32 max_procs;
 	u32 max_ms;
 	u32 max_slots;
@@ -173,7 +222,7 @@ struct gs_ctx {
 	struct page **slot_pages;
 	struct xarray ms;
 	u32 nr_ms;
-	cpumask_var_t cpus;		/* scratch, under admin */
+	cpumask_var_t cpus;
 
 	raw_spinlock_t lock;		/* lock 5 above */
 	bool dead;
@@ -182,21 +231,20 @@ struct gs_ctx {
 	u32 nr_idle;
 	struct gs_p **procs;
 	unsigned long *idle_ps;
-	struct list_head idle_ms;	/* most recently idle first */
-	struct list_head waiting_ms;	/* first come first */
+	struct list_head idle_ms;
+	struct list_head waiting_ms;
 	u32 nr_idle_ms;
 	u32 nr_waiting_ms;
 
-	struct task_struct *spawner;	/* sleeps in SPAWNER */
-	bool spawn_wanted;		/* it shall return */
-	bool spawn_busy;		/* asked, no M has come yet */
+	struct task_struct *spawner;
+	bool spawn_wanted;
+	bool spawn_busy;
 
 	u64 nr_wakes;
 	u64 nr_idles;
 	u64 nr_timeouts;
 	u64 nr_spawns;
 
-	/* what the sched_out notifier leaves to interrupts and work items */
 	struct llist_head wake_list;
 	struct llist_head dead_list;
 	struct irq_work irq_work;
@@ -206,10 +254,10 @@ struct gs_ctx {
 	u32 enq_next;
 
 	struct mutex fd_lock;		/* lock 2 above */
-	struct xarray fds;		/* number -> slot that watches a file */
-	struct xarray slots;		/* id -> slot */
+	struct xarray fds;
+	struct xarray slots;
 	u32 nr_slots;
-	u32 slots_linked;		/* below it, free numbers may still be linked */
+	u32 slots_linked;
 	u32 sweep_next;
 	struct delayed_work sweep;
 };

@@ -47,7 +47,7 @@ run_vm()
 	local kernel=${1%:*} cpus=${1#*:} list
 
 	mapfile -t list < <(programs selftests kmod; programs selftests lib)
-	selftests/vm.sh -k "$kernel" -c "$cpus" -f build/selftests \
+	selftests/vm.sh -k "$kernel" -c "$cpus" -m 2048 -f build/selftests \
 		-f selftests/run.sh -f selftests/vm/splat.patterns \
 		-- env GSCHED_BACKEND=module ./run.sh -k "${list[@]}"
 }

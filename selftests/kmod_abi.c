@@ -177,10 +177,12 @@ static const struct call {
 	  offsetof(struct gsched_fd, reserved) },
 };
 
+/* @c is declared here: it cannot stand in parentheses. NOLINTBEGIN(bugprone-macro-parentheses) */
 #define for_each_call(c) \
 	for (const struct call *c = calls; c < calls + ARRAY_SIZE(calls); c++)
 
 #define for_each_struct_call(c) for_each_call(c) if (_IOC_SIZE(c->cmd))
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 static bool has_out(const struct call *c)
 {

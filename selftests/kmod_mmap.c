@@ -664,7 +664,7 @@ static int dump_core(void *arg)
 
 	(void)arg;
 	for (size_t top = 1UL << CORE_SHIFT; top <= CORE_ARENA; top += 64UL << CORE_SHIFT)
-		strcpy(base + top - 64, CORE_MARK);
+		memcpy(base + top - 64, CORE_MARK, sizeof(CORE_MARK));
 	must(setrlimit(RLIMIT_CORE, &unlimited) == 0);
 	must(chdir("/mnt/core") == 0);
 	write_file("/proc/self/coredump_filter", "0x3f");
@@ -754,6 +754,7 @@ TEST_F_TIMEOUT(stacks, many, 120)
 	char *base = map_stacks(self->fd, 18, n * size);
 	int64_t start = now_ns();
 
+	ASSERT_NE(0U, n);
 	for (unsigned int i = 0; i < n; i++)
 		base[(i + 1) * size - 64] = i;
 	printf("# %u stacks, %lld ns each\n", n, (long long)(now_ns() - start) / n);

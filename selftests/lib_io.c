@@ -740,7 +740,7 @@ static void read_byte(void *arg)
 {
 	struct readers *r = arg;
 	int me = __atomic_fetch_add(&r->nr, 1, __ATOMIC_RELAXED);
-	char c;
+	unsigned char c;
 
 	CHECK_EQ(1, gs_read(r->fd, &c, 1));
 	r->got[me] = c;

@@ -26,7 +26,7 @@ static inline struct sockaddr_in loopback(int port)
 
 static inline int port_of(int fd)
 {
-	struct sockaddr_in a;
+	struct sockaddr_in a = { 0 };
 	socklen_t len = sizeof(a);
 
 	CHECK_EQ(0, getsockname(fd, (struct sockaddr *)&a, &len));

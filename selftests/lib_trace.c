@@ -96,7 +96,7 @@ TEST_GO(wait_reasons)
 	FILE *f;
 
 	CHECK_EQ(0, gs_trace_start(100));
-	CHECK_EQ(-ETIMEDOUT, gs_chan_recv_until(c, NULL, gs_now() + MS));
+	CHECK_EQ(-ETIMEDOUT, gs_chan_recv_until(c, NULL, gs_now() + 100 * MS));
 	f = stop_and_open();
 	expect(f, 1, "waiting", "chan receive", "-");
 	expect(f, 1, "runnable", "-", "-");

@@ -9,8 +9,9 @@
  *
  * idle_word counts the Ms that sleep (low half), and how often one has woken up
  * (high half). An M that wakes up counts that before it touches anything, so if the
- * word is the same after the look as before it, nothing has moved meanwhile. Other
- * threads are looked for first: once there are none, none will come.
+ * word is the same after the look as before it, nothing has moved meanwhile. The
+ * number of Ms must be the same, too: one that is being made counts before its thread
+ * exists. Other threads are looked for first: once there are none, none will come.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -101,29 +102,32 @@ static bool any_fd_waiter(void)
 }
 
 /* The Ms and the thread in gs_main. A directory's links are itself, "." and its children. */
-static bool other_threads(void)
+static bool other_threads(uint32_t ms)
 {
 	struct stat st;
 
-	return stat("/proc/self/task", &st) ||
-	       st.st_nlink - 2 != __atomic_load_n(&rt_nr_ms, __ATOMIC_RELAXED) + 1;
+	return stat("/proc/self/task", &st) || st.st_nlink - 2 != ms + 1;
 }
 
-static bool hope(void)
+static bool hope(uint32_t ms)
 {
-	return stopping() || other_threads() || any_work() || timers_next() ||
+	return stopping() || other_threads(ms) || any_work() || timers_next() ||
 	       any_fd_waiter();
 }
 
-static void check(uint64_t word)
+static bool moved(uint64_t word, uint32_t ms)
+{
+	arch_barrier();
+	return __atomic_load_n(&idle_word, __ATOMIC_RELAXED) != word ||
+	       __atomic_load_n(&rt_nr_ms, __ATOMIC_RELAXED) != ms;
+}
+
+static void check(uint64_t word, uint32_t ms)
 {
 	static const char text[] =
 		"gsched: fatal: all goroutines are asleep - deadlock!\n";
 
-	if (hope())
-		return;
-	arch_barrier();
-	if (__atomic_load_n(&idle_word, __ATOMIC_RELAXED) != word)
+	if (hope(ms) || moved(word, ms))
 		return;
 	if (write(STDERR_FILENO, text, sizeof(text) - 1) > 0)
 		dump_goroutines();
@@ -134,9 +138,10 @@ static void check(uint64_t word)
 void idle_begin(void)
 {
 	uint64_t word = __atomic_add_fetch(&idle_word, 1, __ATOMIC_SEQ_CST);
+	uint32_t ms = __atomic_load_n(&rt_nr_ms, __ATOMIC_SEQ_CST);
 
-	if ((uint32_t)word == __atomic_load_n(&rt_nr_ms, __ATOMIC_SEQ_CST))
-		check(word);
+	if ((uint32_t)word == ms)
+		check(word, ms);
 }
 
 /** idle_end - it is awake. */

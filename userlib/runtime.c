@@ -226,16 +226,21 @@ static void main_g(void *arg)
 	sec_leave(m);
 }
 
-/* The first goroutine waits in the global queue for the first M. */
+/*
+ * The first goroutine waits in the global queue for the first M. Nobody is woken for
+ * it: that would ask for one M more.
+ */
 static int start_program(void)
 {
+	struct g_list l = { 0 };
 	struct g *g = stack_new();
 	int err;
 
 	if (!g)
 		return -ENOMEM;
 	g_init(NULL, g, main_g, NULL);
-	ready(NULL, g);
+	g_list_add(&l, g);
+	global_put(&l);
 	err = m_spawn();
 	if (err)
 		stop();

@@ -105,16 +105,20 @@ static void rings_free(void)
 	size = 0;
 }
 
+/*
+ * Whoever finds a ring must find the bit, too, at its next step: else a G would be
+ * seen to begin and not to end. So the bit comes first and goes last.
+ */
 static void proc_on(uint32_t proc)
 {
-	__atomic_store_n(&p_local(rt.procs + proc)->trace, rings[proc], __ATOMIC_RELEASE);
 	__atomic_fetch_or(&rt.procs[proc].attention, ATTN_TRACE, __ATOMIC_RELAXED);
+	__atomic_store_n(&p_local(rt.procs + proc)->trace, rings[proc], __ATOMIC_RELEASE);
 }
 
 static void proc_off(uint32_t proc)
 {
-	__atomic_fetch_and(&rt.procs[proc].attention, ~ATTN_TRACE, __ATOMIC_RELAXED);
 	__atomic_store_n(&p_local(rt.procs + proc)->trace, NULL, __ATOMIC_SEQ_CST);
+	__atomic_fetch_and(&rt.procs[proc].attention, ~ATTN_TRACE, __ATOMIC_SEQ_CST);
 }
 
 static void proc_wait(uint32_t proc)
