@@ -40,6 +40,7 @@ struct event {
 
 struct trace_ring {
 	uint64_t n;			/* ever written */
+	int64_t last;			/* when the newest was */
 	uint64_t size;			/* a power of two */
 	struct event events[];
 };
@@ -55,7 +56,11 @@ static void write_event(struct trace_ring *r, struct gsched_proc *p, struct g *g
 {
 	struct event *e = r->events + (r->n++ & (r->size - 1));
 
+	/* Times within a ring are distinct, so that sorting by time keeps its order. */
 	e->when = gs_now();
+	if (e->when <= r->last)
+		e->when = r->last + 1;
+	r->last = e->when;
 	e->g = g->id;
 	e->cpu = sched_getcpu();
 	e->proc = p - rt.procs;
@@ -91,6 +96,7 @@ static int ring_make(uint32_t proc)
 	if (!r)
 		return -ENOMEM;
 	r->n = 0;
+	r->last = 0;
 	r->size = size;
 	rings[proc] = r;
 	return 0;
@@ -186,16 +192,13 @@ static struct event *ring_event(struct trace_ring *r, uint64_t i)
 	return r->events + ((r->n - ring_len(r) + i) & (r->size - 1));
 }
 
-/* A ring is in order already, so sorting by time and ring keeps each P's order. */
 static int earlier(const void *a, const void *b)
 {
 	const struct event *x = *(struct event *const *)a, *y = *(struct event *const *)b;
 
 	if (x->when != y->when)
 		return x->when < y->when ? -1 : 1;
-	if (x->proc != y->proc)
-		return x->proc < y->proc ? -1 : 1;
-	return x < y ? -1 : 1;
+	return x->proc < y->proc ? -1 : x->proc > y->proc;
 }
 
 static struct event **sorted(size_t *n)
@@ -280,6 +283,16 @@ static int stop_and_output(int fd)
 	return err;
 }
 
+/* The caller is executing; of other goroutines the next event will tell. */
+static void trace_self(void)
+{
+	struct m *m = sec_enter();
+
+	if (m && m_g(m))
+		trace(m_proc(m), m_g(m), G_EXECUTING, WAIT_NONE);
+	sec_leave(m);
+}
+
 int gs_trace_start(size_t events)
 {
 	int err;
@@ -289,6 +302,8 @@ int gs_trace_start(size_t events)
 	pthread_mutex_lock(&lock);
 	err = start(events);
 	pthread_mutex_unlock(&lock);
+	if (!err)
+		trace_self();
 	runtime_leave();
 	return err;
 }

@@ -338,8 +338,6 @@ static bool start_trace(int *fd)
 	err = *fd < 0 ? -errno : gs_trace_start(TRACE_EVENTS);
 	if (err)
 		fprintf(stderr, "http_get: %s: %s\n", opt.trace, strerror(-err));
-	/* A trace shows a goroutine from its first event on: here is G1's. */
-	gs_sleep(100 * 1000);
 	return !err;
 }
 
