@@ -211,6 +211,24 @@ static void gs_idle_take(struct gs_ctx *ctx, struct gs_m *m, u32 reason)
 	gs_unlock(ctx, &wk);
 }
 
+/*
+ * The first timer of any P: one may have been started, on a P whose goroutine then
+ * computes on, after the caller chose its deadline. Any value will do: it is user
+ * space's own sleep that it ends.
+ */
+static u64 gs_first_timer(struct gs_ctx *ctx, u64 deadline)
+{
+	u32 i, nr = smp_load_acquire(&ctx->nr_alloc);	/* pairs with gs_procs_set() */
+	u64 when;
+
+	for (i = 0; i < nr; i++) {
+		when = READ_ONCE(ctx->procs[i]->sh->next_when);
+		if (when && (!deadline || when < deadline))
+			deadline = when;
+	}
+	return deadline;
+}
+
 static int gs_idle_sleep(struct gs_ctx *ctx, struct gs_m *m, u64 deadline)
 {
 	ktime_t when = ns_to_ktime(min_t(u64, deadline, KTIME_MAX));
@@ -238,7 +256,7 @@ int gs_ioc_idle(struct gs_ctx *ctx, void *arg)
 	gs_sync_owners(ctx, m->cpus, m);
 	if (gs_has_work(ctx))
 		gs_idle_take(ctx, m, GSCHED_IDLE_WORK);
-	err = gs_idle_sleep(ctx, m, idle->deadline);
+	err = gs_idle_sleep(ctx, m, gs_first_timer(ctx, idle->deadline));
 	if (!err) {
 		idle->reason = m->reason;
 		idle->proc = m->p->id;

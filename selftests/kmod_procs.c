@@ -686,6 +686,26 @@ TEST_F(one, deadline)
 	EXPECT_GT(5 * NSEC_PER_MSEC, least);
 }
 
+/* The earlier of deadline and next_when counts, and a next_when without a deadline. */
+TEST_F(one, next_when_is_a_deadline)
+{
+	struct gsched_proc *p = &self->gs.procs[0];
+	__u32 reason, proc;
+
+	for (int i = 0; i < 2; i++) {
+		int64_t when = now_ns() + 20 * NSEC_PER_MSEC;
+
+		__atomic_store_n(&p->next_when, when, __ATOMIC_RELAXED);
+		ASSERT_EQ(0, gs_idle(&self->gs, i ? when + 3600 * NSEC_PER_SEC : 0,
+				     &reason, &proc));
+		EXPECT_EQ((__u32)GSCHED_IDLE_TIMEOUT, reason);
+		EXPECT_LE(when, now_ns());
+	}
+	__atomic_store_n(&p->next_when, now_ns() + 3600 * NSEC_PER_SEC, __ATOMIC_RELAXED);
+	ASSERT_EQ(0, gs_idle(&self->gs, now_ns() + NSEC_PER_MSEC, &reason, &proc));
+	EXPECT_EQ((__u32)GSCHED_IDLE_TIMEOUT, reason);
+}
+
 TEST_F(one, deadline_in_the_past)
 {
 	__u32 reason, proc;

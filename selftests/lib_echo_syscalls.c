@@ -27,12 +27,22 @@
 
 #include "kselftest.h"
 
+#define NR_BARS		(sizeof(bars) / sizeof(bars[0]))
 #define TRACING		"/sys/kernel/tracing"
 #define CONNECTIONS	64
 #define WARM_UP		(CONNECTIONS * 50)
 #define MESSAGES	(CONNECTIONS * 500)
 #define MESSAGE_BYTES	64
-#define MOST_PER_MESSAGE 3.05		/* with the module */
+/*
+ * With the module. On one P a message costs a read and a write, and going idle once at
+ * the most: when the machine is so busy with others that each message finds the server
+ * idle. On two, a message that finds one P at work on another may be taken by the second
+ * P: at the worst a wake-up more for two messages.
+ */
+static const struct {
+	int procs;
+	double most;
+} bars[] = { { 1, 3.05 }, { 2, 3.55 } };
 
 static char instance[128];
 static int listener, report[2];
@@ -193,27 +203,24 @@ static void accept_all(void *arg)
 	}
 }
 
-static char backend[16];
-
 /* Until the client has said its figure, or ended. */
 static int server(int argc, char **argv)
 {
+	int procs = bars[argc].procs;
 	double each = 0;
 
-	(void)argc;
 	(void)argv;
-	snprintf(backend, sizeof(backend), "%s", gs_backend());
+	gs_set_maxprocs(procs);
 	if (gs_go(accept_all, NULL))
 		return 1;
 	if (gs_read(report[0], &each, sizeof(each)) != sizeof(each))
 		return 1;
-	ksft_print_msg("%.3f system calls per message, backend %s\n", each, backend);
-	if (!strcmp(backend, "module") && each > MOST_PER_MESSAGE)
-		return 1;
-	return 0;
+	ksft_print_msg("%.3f system calls per message, P: %d, backend %s\n", each, procs,
+		       gs_backend());
+	return !strcmp(gs_backend(), "module") && each > bars[argc].most;
 }
 
-int main(void)
+static int measure(int bar)
 {
 	struct sockaddr_in a = {
 		.sin_family = AF_INET,
@@ -222,13 +229,6 @@ int main(void)
 	pid_t me = getpid(), child;
 	int ret;
 
-	ksft_print_header();
-	ksft_set_plan(1);
-	if (!trace_begin()) {
-		ksft_test_result_skip("no histograms of raw_syscalls in tracefs: %s\n",
-				      strerror(errno));
-		ksft_finished();
-	}
 	listener = socket(AF_INET, SOCK_STREAM, 0);
 	if (bind(listener, (struct sockaddr *)&a, sizeof(a)) ||
 	    listen(listener, CONNECTIONS) || pipe(report))
@@ -237,10 +237,43 @@ int main(void)
 	if (!child)
 		client(me);
 	close(report[1]);
-	ret = gs_main(server, 0, NULL);
+	ret = gs_main(server, bar, NULL);
 	waitpid(child, NULL, 0);
+	close(report[0]);
+	close(listener);
+	return ret;
+}
+
+/* A process for each, since a runtime leaves threads behind that count. */
+static bool holds(int bar)
+{
+	pid_t child;
+	int status;
+
+	fflush(stdout);
+	child = fork();
+	if (!child) {
+		status = measure(bar);
+		fflush(stdout);
+		_exit(status);
+	}
+	return child > 0 && waitpid(child, &status, 0) == child && !status;
+}
+
+int main(void)
+{
+	unsigned int i;
+
+	ksft_print_header();
+	ksft_set_plan(NR_BARS);
+	if (!trace_begin()) {
+		for (i = 0; i < NR_BARS; i++)
+			ksft_test_result_skip("no histograms of raw_syscalls in tracefs\n");
+		ksft_finished();
+	}
+	for (i = 0; i < NR_BARS; i++)
+		ksft_test_result(holds(i), "echo, P: %d, at most %.2f system calls per message\n",
+				 bars[i].procs, bars[i].most);
 	trace_end();
-	ksft_test_result(!ret, "echo at most %.2f system calls per message\n",
-			 MOST_PER_MESSAGE);
 	ksft_finished();
 }

@@ -46,7 +46,7 @@ static uint64_t wg_sum(uint64_t state, int n)
 static bool wg_swap(gs_wg *wg, uint64_t *old, uint64_t new)
 {
 	return __atomic_compare_exchange_n(&wg->state, old, new, true, __ATOMIC_ACQ_REL,
-					   __ATOMIC_RELAXED);
+					   __ATOMIC_ACQUIRE);
 }
 
 /*
