@@ -152,6 +152,38 @@ TEST_GO(timers_not_starved)
 	gs_wg_wait(&wg);
 }
 
+static void *write_thread(void *arg)
+{
+	usleep(2000);
+	CHECK_EQ(1, write((int)(intptr_t)arg, "x", 1));
+	return NULL;
+}
+
+/* What the kernel makes ready waits in the inbox: two yielders must not hide it. */
+TEST_GO(readiness_not_starved)
+{
+	gs_wg wg = GS_WG_INIT;
+	pthread_t thread;
+	int fd[2], i;
+	char c;
+
+	stop = 0;
+	gs_wg_add(&wg, 8);
+	for (i = 0; i < 8; i++)
+		go(yielder, &wg);
+	CHECK_EQ(0, pipe(fd));
+	for (i = 0; i < 5; i++) {
+		CHECK_EQ(0, pthread_create(&thread, NULL, write_thread,
+					   (void *)(intptr_t)fd[1]));
+		CHECK_EQ(1, gs_read_until(fd[0], &c, 1, gs_now() + 2000 * MS));
+		CHECK_EQ(0, pthread_join(thread, NULL));
+	}
+	__atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
+	gs_wg_wait(&wg);
+	gs_close(fd[0]);
+	gs_close(fd[1]);
+}
+
 /* Two Gs that make each other ready take runnext from one another: others run too. */
 static gs_chan *ball;
 

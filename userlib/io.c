@@ -462,7 +462,9 @@ int gs_accept_until(int fd, struct sockaddr *addr, socklen_t *len, int64_t deadl
 	int ret = io_run(&io);
 
 	if (ret >= 0)
-		fd_opened(ret, FD_SOCKET | FD_NONBLOCK | FD_LOOKED | (io_facts(&io) & FD_TCP));
+		/* Of TCP if the listener is, if that is known yet. */
+		fd_opened(ret, FD_SOCKET | FD_NONBLOCK |
+			       (io_facts(&io) & (FD_LOOKED | FD_TCP)));
 	return ret;
 }
 

@@ -79,7 +79,7 @@ static uint32_t wanted_procs(void)
 	long n = s ? strtol(s, NULL, 10) : 0;
 
 	if (n <= 0)
-		n = allowed_cpus();
+		n = rt.cpus;
 	return n < GSCHED_MAX_PROCS ? n : GSCHED_MAX_PROCS;
 }
 
@@ -196,6 +196,7 @@ static int start(void)
 	if (err)
 		return err;
 	membarrier_register();
+	rt.cpus = allowed_cpus();
 	err = choose_backend();
 	if (err)
 		return err;

@@ -72,6 +72,7 @@ struct runtime {
 	struct gsched_slot *slots;	/* [max_slots] */
 	uint32_t max_procs;
 	uint32_t seen_procs;		/* Ps that exist or ever did */
+	uint32_t cpus;			/* that the process may use */
 	bool membarrier;		/* the kernel can interrupt all our CPUs */
 	int64_t clock_offset;		/* the kernel's clock minus gs_now()'s */
 };
