@@ -34,10 +34,10 @@
 #define MESSAGES	(CONNECTIONS * 500)
 #define MESSAGE_BYTES	64
 /*
- * With the module. On one P a message costs a read and a write, and going idle once at
- * the most: when the machine is so busy with others that each message finds the server
- * idle. On two, a message that finds one P at work on another may be taken by the second
- * P: at the worst a wake-up more for two messages.
+ * With the module. On one P a message costs a read and a write, and going idle when it
+ * was the only one. On two, a message that finds one P at work on another may be taken
+ * by the second P: when the machine is so busy with others that all are taken so, that is
+ * a wake-up more for two messages.
  */
 static const struct {
 	int procs;
