@@ -410,8 +410,8 @@ struct gsched_acquire {
  * After the P is marked idle the kernel looks at every P's run queue and inbox
  * and at the global queue's length, and returns at once if any holds work. It
  * looks at every P's @next_when, too, and takes the earliest of them for the
- * deadline if that is earlier. A deadline that passes while no P is idle is dropped: whoever holds the Ps
- * sees its own timers.
+ * deadline if that is earlier. A deadline that passes while no P is idle is
+ * dropped: whoever holds the Ps sees its own timers.
  *
  * -ESRCH   the caller is no M of this context
  * -EINTR   interrupted, by a signal or otherwise; the M has no P
