@@ -130,6 +130,10 @@
  *		more after that.
  * @global_len:	length of the library's global run queue. Written by any (under
  *		the library's lock), hint.
+ * @reserved0:	zero
+ * @reserved1:	zero
+ * @reserved2:	zero
+ * @reserved3:	zero
  *
  * Each block of fields has a cache line of its own.
  */
@@ -189,6 +193,13 @@ struct gsched_shared {
  * @ring:	the queue; entry i stands at i % GSCHED_RING_SIZE. A slot is
  *		written by owner before @tail moves over it.
  * @user:	the library's own; the kernel neither reads nor writes it.
+ * @reserved0:	zero
+ * @reserved1:	zero
+ * @reserved2:	zero
+ * @reserved3:	zero
+ * @reserved4:	zero
+ * @reserved5:	zero
+ * @reserved6:	zero
  */
 struct gsched_proc {
 	__u32 state;
@@ -226,6 +237,7 @@ struct gsched_proc {
  *		is in the kernel or on its own CPU; read by owner inside a section.
  * @cookie:	the G that the M runs, 0: none. Written by owner; shown in
  *		traces, otherwise unused by K.
+ * @reserved:	zero
  */
 struct gsched_m {
 	__u32 in_sched;
@@ -264,6 +276,7 @@ struct gsched_m {
  *		before the push, and by who has exchanged the inbox.
  * @proc:	the P whose inbox is preferred. Written by any, hint.
  * @events:	GSCHED_EV_*.
+ * @reserved:	zero
  */
 struct gsched_node {
 	__u64 word;
