@@ -10,7 +10,7 @@
  * - Calls that can wait come in two forms: NAME() waits without limit,
  *   NAME_until() until @deadline, CLOCK_MONOTONIC nanoseconds as gs_now() gives
  *   them; a deadline of 0 (or in the past) tries once. A passed deadline is
- *   -ETIMEDOUT.
+ *   -ETIMEDOUT; where there is no memory for the timer, -ENOMEM.
  * - "Goroutine context" means: called by a goroutine. A call not so marked may
  *   be made by any thread of a program whose runtime is running.
  * - No call may be made from a signal handler.
@@ -42,8 +42,7 @@ extern "C" {
  * goroutines that still exist then do not run on. exit() works too, from any
  * goroutine. Environment: GSCHED_MAXPROCS (number of Ps; default: the CPUs that
  * the process may use), GSCHED_BACKEND (module or epoll; default: module if
- * /dev/gsched can be opened, else epoll), GSCHED_DEBUG (comma separated
- * settings, see gsched(7)).
+ * /dev/gsched can be opened, else epoll).
  *
  * Return: @fn's result, or -errno if the runtime cannot start. -EBUSY: it runs
  * already.
