@@ -32,6 +32,11 @@
 # (see vm/init.c), the console goes to a file. There is no KVM in it: a machine
 # may have /dev/kvm and still not run a stock kernel under it.
 #
+# tsc=reliable: on a busy host the guest's clocksource watchdog would see the TSC
+# and the HPET drift apart, declare the TSC unstable, and patch sched_clock() while
+# all CPUs run it. An emulated CPU may then execute an int3 that is not there any
+# more, which the kernel takes for its own bug.
+#
 # GSCHED_KO=FILE takes that module instead of build/KERNEL/gsched.ko, which make
 # otherwise brings up to date.
 
@@ -199,7 +204,7 @@ timeout -k 10 "$seconds" qemu-system-x86_64 \
 	-chardev "file,id=end,path=$tmp/end.tar" -device isa-debugcon,iobase=0xea,chardev=end \
 	-device isa-debug-exit,iobase=0xf4,iosize=4 \
 	-kernel "$kdir/image" -initrd "$tmp/initrd" \
-	-append "console=ttyS0 quiet panic=-1 no_timer_check log_buf_len=8M rdinit=/init" \
+	-append "console=ttyS0 quiet panic=-1 no_timer_check tsc=reliable log_buf_len=8M rdinit=/init" \
 	</dev/null >/dev/null 2>"$tmp/qemu.err" &
 qemu=$!
 qemu_status=0
