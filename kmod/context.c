@@ -78,6 +78,7 @@ static void gs_ctx_free(struct work_struct *work)
 	struct gs_ctx *ctx = container_of(work, struct gs_ctx, free_work);
 
 	gs_fd_destroy(ctx);
+	gs_tick_stop(ctx);
 	irq_work_sync(&ctx->irq_work);
 	cancel_work_sync(&ctx->reap_work);
 	WARN_ON(!xa_empty(&ctx->ms));
@@ -147,6 +148,11 @@ struct gs_ctx *gs_ctx_open(void)
 	raw_spin_lock_init(&ctx->lock);
 	INIT_LIST_HEAD(&ctx->idle_ms);
 	INIT_LIST_HEAD(&ctx->waiting_ms);
+	INIT_LIST_HEAD(&ctx->hogs);
+	INIT_LIST_HEAD(&ctx->loose_ms);
+	ctx->slice = GSCHED_SLICE;
+	ctx->min_run = GSCHED_MIN_RUN;
+	gs_tick_init(ctx);
 	init_llist_head(&ctx->wake_list);
 	init_llist_head(&ctx->dead_list);
 	ctx->irq_work = IRQ_WORK_INIT_HARD(gs_irq_work);
@@ -193,13 +199,27 @@ void gs_ctx_shutdown(struct gs_ctx *ctx)
 	gs_fd_close_all(ctx);
 }
 
+static u64 gs_features(u32 flags)
+{
+	u64 f = GSCHED_FEAT_READY | GSCHED_FEAT_STACKS | GSCHED_FEAT_HANDOFF |
+		gs_hold_features();
+
+	if (flags & GSCHED_SETUP_NO_HANDOFF)
+		f &= ~GSCHED_FEAT_HANDOFF;
+	if (flags & GSCHED_SETUP_NO_HOLD)
+		f &= ~(GSCHED_FEAT_HOLD | GSCHED_FEAT_PREEMPT);
+	if (flags & GSCHED_SETUP_NO_PREEMPT)
+		f &= ~GSCHED_FEAT_PREEMPT;
+	return f;
+}
+
 int gs_ioc_query(struct gs_ctx *ctx, void *arg)
 {
 	struct gsched_query *q = arg;
 
 	if (q->flags || q->reserved)
 		return -EINVAL;
-	q->features = GSCHED_FEAT_READY | GSCHED_FEAT_STACKS;
+	q->features = gs_features(0);
 	q->now_ns = ktime_get_ns();
 	q->max_procs = GSCHED_MAX_PROCS;
 	q->max_ms = GSCHED_MAX_MS;
@@ -210,7 +230,8 @@ int gs_ioc_query(struct gs_ctx *ctx, void *arg)
 
 static bool gs_setup_valid(const struct gsched_setup *s)
 {
-	return !s->flags &&
+	return !(s->flags & ~(GSCHED_SETUP_NO_HANDOFF | GSCHED_SETUP_NO_HOLD |
+			      GSCHED_SETUP_NO_PREEMPT)) &&
 	       s->max_procs >= 1 && s->max_procs <= GSCHED_MAX_PROCS &&
 	       s->nr_procs >= 1 && s->nr_procs <= s->max_procs &&
 	       s->max_ms >= 1 && s->max_ms <= GSCHED_MAX_MS &&
@@ -257,6 +278,7 @@ static int gs_setup_locked(struct gs_ctx *ctx, struct gsched_setup *s)
 		ctx->user = NULL;
 		return err;
 	}
+	ctx->features = gs_features(s->flags);
 	ctx->max_procs = s->max_procs;
 	ctx->max_ms = s->max_ms;
 	ctx->max_slots = s->max_slots;

@@ -30,6 +30,8 @@ static void gs_show_p(struct seq_file *s, struct gs_ctx *ctx, struct gs_p *p)
 
 	gs_lock(ctx, &wk);
 	state = p->state;
+	if (p->owner && READ_ONCE(p->owner->blk) == GS_BLK_KEPT)
+		state = GSCHED_P_BLOCKED;
 	owner = p->owner ? p->owner->id : GSCHED_NONE;
 	grants = p->grants;
 	gs_unlock(ctx, &wk);
@@ -47,6 +49,9 @@ static void gs_show_ms(struct seq_file *s, struct gs_ctx *ctx)
 	static const char * const names[] = {
 		[GS_AWAKE] = "awake",
 		[GS_WAITING] = "waiting",
+		[GS_HELD] = "held",
+		[GS_HOG] = "preempted",
+		[GS_LOOSE] = "loose",
 		[GS_IDLE] = "idle",
 	};
 	struct gs_m *m;
@@ -64,13 +69,22 @@ static void gs_show_ctx(struct seq_file *s, struct gs_ctx *ctx)
 {
 	struct gs_wakeup wk;
 	u64 wakes, idles, timeouts, spawns;
-	u32 procs, idle_ps, idle_ms, waiting_ms;
+	u64 handoffs, holds, held_ns, preempts, deferred, waived, ticks;
+	u32 procs, idle_ps, idle_ms, waiting_ms, hogs;
 
 	gs_lock(ctx, &wk);
 	procs = ctx->nr_procs;
 	idle_ps = ctx->nr_idle;
 	idle_ms = ctx->nr_idle_ms;
 	waiting_ms = ctx->nr_waiting_ms;
+	hogs = ctx->nr_hogs;
+	handoffs = ctx->nr_handoffs;
+	holds = ctx->nr_holds;
+	held_ns = ctx->nr_held_ns;
+	preempts = ctx->nr_preempts;
+	deferred = ctx->nr_deferred;
+	waived = ctx->nr_waived;
+	ticks = ctx->nr_ticks;
 	wakes = ctx->nr_wakes;
 	idles = ctx->nr_idles;
 	timeouts = ctx->nr_timeouts;
@@ -78,13 +92,16 @@ static void gs_show_ctx(struct seq_file *s, struct gs_ctx *ctx)
 	gs_unlock(ctx, &wk);
 
 	seq_printf(s, "procs:\t%u idle=%u\n", procs, idle_ps);
-	seq_printf(s, "ms:\t%u idle=%u waiting=%u max=%u\n", READ_ONCE(ctx->nr_ms),
-		   idle_ms, waiting_ms, ctx->max_ms);
+	seq_printf(s, "ms:\t%u idle=%u waiting=%u preempted=%u max=%u\n", READ_ONCE(ctx->nr_ms),
+		   idle_ms, waiting_ms, hogs, ctx->max_ms);
 	seq_printf(s, "slots:\t%u max=%u\n", READ_ONCE(ctx->nr_slots), ctx->max_slots);
 	seq_printf(s, "spinning:\t%u\n", READ_ONCE(ctx->shared->nr_spinning));
 	seq_printf(s, "global:\t%u\n", READ_ONCE(ctx->shared->global_len));
 	seq_printf(s, "counters:\twakes=%llu idles=%llu timeouts=%llu spawns=%llu\n",
 		   wakes, idles, timeouts, spawns);
+	seq_printf(s, "handoffs:\t%llu\nholds:\t%llu ns=%llu waived=%llu\n", handoffs, holds,
+		   held_ns, waived);
+	seq_printf(s, "preempts:\t%llu deferred=%llu ticks=%llu\n", preempts, deferred, ticks);
 }
 
 /**

@@ -23,10 +23,12 @@
  * 3. wait queue locks of foreign files; our callback runs under them, as may be
  *    signals' and sockets' locks above.
  * 4. rq lock: only in the sense that the sched_out notifier runs under it.
- * 5. ctx->lock (raw spinlock, interrupts off): who holds which P, who sleeps.
- *    Taken under 3 and 4, so nothing is woken under it: gs_lock() / gs_unlock()
- *    collect the one M and the spawner that are to be woken and wake them after
- *    the unlock; the notifier, which may wake nobody at all, uses an irq_work.
+ * 5. ctx->lock (raw spinlock, interrupts off): who holds which P, who sleeps, the
+ *    tick. Taken under 3 and 4 and in hard interrupts, so nothing is woken under
+ *    it: gs_lock() / gs_unlock() collect the one M and the spawner that are to be
+ *    woken and wake them after the unlock; the notifier, which may wake nobody at
+ *    all, uses an irq_work.
+ * 6. hrtimer base locks: the tick is started under 5.
  *
  * ctx->enq_lock guards the pool of ENQUEUE's nodes and nests with nothing.
  *
@@ -38,11 +40,23 @@
  * ctx->procs[i]             admin, before         after nr_alloc (acquire)
  *                           nr_alloc (release)
  * ctx->nr_idle, idle_ps     lock                  lock, or READ_ONCE as a hint
- * ctx->idle_ms, waiting_ms  lock                  lock
+ * ctx->idle_ms, waiting_ms, lock                  lock; their lengths READ_ONCE
+ *  hogs, loose_ms                                 as a hint
+ * ctx->tick_*               lock                  lock, or READ_ONCE as a hint
  * ctx->dead                 lock                  lock, or READ_ONCE as a hint
  * ctx->ms, nr_ms            admin                 admin, RCU
  * p->owner, p->state        lock                  lock, or READ_ONCE as a hint
- * m->p, m->sleep            lock                  lock; m->p by the M itself
+ * m->p, m->sleep            lock                  lock; m->p by the M itself, to
+ *                                                 whom it may be lost when it blocks
+ *                                                 or at an interrupt while it is
+ *                                                 outside of sections
+ * m->blk                    see block.c           the same
+ * m->owed, preempted        lock, by the M or     lock, or the M itself
+ *                           the granter
+ * m->parked                 the M                  the M
+ * p->claim, granted_at,     lock                  lock
+ *  slice_end, m->claim
+ * p->seen_steps, moved_at   lock, by the tick     lock
  *
  * SHARED PAGES
  *
@@ -56,6 +70,7 @@
 #include <linux/atomic.h>
 #include <linux/cpumask.h>
 #include <linux/fs.h>
+#include <linux/hrtimer.h>
 #include <linux/irq_work.h>
 #include <linux/kref.h>
 #include <linux/list.h>
@@ -65,6 +80,7 @@
 #include <linux/pid.h>
 #include <linux/preempt.h>
 #include <linux/rcupdate.h>
+#include <linux/smp.h>
 #include <linux/spinlock.h>
 #include <linux/task_work.h>
 #include <linux/types.h>
@@ -82,12 +98,28 @@ struct gs_user;
 struct seq_file;
 
 /**
+ * struct gs_claim - somebody's claim to a P: a held M's, or that of a P's own queue
+ * @since:	when the waiting began, ns; 0: it does not wait
+ * @left:	what is left of a slice that was cut short, ns; 0: a new one
+ */
+struct gs_claim {
+	u64 since;
+	u64 left;
+};
+
+/**
  * struct gs_p - a P
  * @sh:		its shared page
  * @page:	the same
  * @owner:	the M that holds it, NULL: idle or dead
  * @id:		its number
  * @state:	GSCHED_P_*, the kernel's copy
+ * @claim:	that of the Gs in its queue, while its owner has a G of its own
+ * @runner:	its owner runs what is in the queue: the slice is the queue's
+ * @granted_at:	when its owner got it
+ * @slice_end:	when its owner must share it
+ * @seen_steps:	its count of steps when the tick looked last
+ * @moved_at:	when the tick saw that change
  * @grants:	how often an M got it
  * @readies:	how many Gs were pushed into its inbox
  */
@@ -97,6 +129,12 @@ struct gs_p {
 	struct gs_m *owner;
 	u32 id;
 	u32 state;
+	struct gs_claim claim;
+	bool runner;
+	u64 granted_at;
+	u64 slice_end;
+	u64 seen_steps;
+	u64 moved_at;
 	u64 grants;
 	atomic_long_t readies;
 };
@@ -104,7 +142,25 @@ struct gs_p {
 enum gs_sleep {
 	GS_AWAKE,
 	GS_WAITING,		/* in ACQUIRE, on ctx->waiting_ms */
+	GS_HELD,		/* held after a block, on ctx->waiting_ms */
+	GS_HOG,			/* held after a preemption, on ctx->hogs */
+	GS_LOOSE,		/* let go without a P by a hold, on ctx->loose_ms */
 	GS_IDLE,		/* in IDLE, on ctx->idle_ms */
+};
+
+/* Why a running owner should lose its P. */
+enum gs_why {
+	GS_KEEP,
+	GS_PREEMPT_WAKE,	/* for what has just become able to run */
+	GS_PREEMPT_SLICE,	/* its slice is over and others wait */
+	GS_PREEMPT_RETIRE,	/* there are too many Ps */
+};
+
+/* m->blk, see block.c */
+enum gs_blk {
+	GS_BLK_NO,		/* not blocked, or blocked without a P */
+	GS_BLK_KEPT,		/* blocked with its P, which may be taken */
+	GS_BLK_TAKEN,		/* blocked, and its P was taken */
 };
 
 /**
@@ -115,7 +171,19 @@ enum gs_sleep {
  * @sh:		its shared words
  * @p:		the P it holds, or NULL
  * @sleep:	what it sleeps in
- * @list:	in ctx->idle_ms or ctx->waiting_ms while it sleeps
+ * @list:	in one of the context's lists, as @sleep says
+ * @blk:	enum gs_blk
+ * @parked:	about to sleep, or asleep, in one of our own waits
+ * @owed:	it lost its P and must not run in user mode before it has one
+ * @preempted:	it lost it to a preemption
+ * @kicked:	its next sched_in shall see whether its P is wanted
+ * @claim:	while it is held
+ * @hold_armed:	bit 0: @hold_work is queued
+ * @hold_work:	holds it, on return to user mode
+ * @kick_busy:	bit 0: @kick_csd is on its way
+ * @kick_csd:	asks its CPU to see whether its P is wanted
+ * @lost_at:	when it lost its P
+ * @deadline:	while it is idle: when it wakes up by itself, 0: never
  * @reason:	why IDLE ends, set together with @p
  * @last_p:	the P it held last: likely to be warm
  * @id:		its number
@@ -136,6 +204,18 @@ struct gs_m {
 	struct gs_p *p;
 	enum gs_sleep sleep;
 	struct list_head list;
+	u32 blk;
+	bool parked;
+	bool owed;
+	bool preempted;
+	bool kicked;
+	struct gs_claim claim;
+	unsigned long hold_armed;
+	struct callback_head hold_work;
+	unsigned long kick_busy;
+	call_single_data_t kick_csd;
+	u64 lost_at;
+	u64 deadline;
 	u32 reason;
 	u32 last_p;
 	u32 id;
@@ -160,6 +240,7 @@ struct gs_m {
  * @user:	whose quota it counts in, once it is set up
  * @admin:	lock 1 above
  * @ready:	SETUP is done; stored with release
+ * @features:	GSCHED_FEAT_* in force here
  * @max_procs:	limits given by SETUP
  * @max_ms:	the same
  * @max_slots:	the same
@@ -178,16 +259,42 @@ struct gs_m {
  * @procs:	the Ps
  * @idle_ps:	which are idle
  * @idle_ms:	Ms in IDLE, the last to come first
- * @waiting_ms:	Ms in ACQUIRE, the first to come first
+ * @waiting_ms:	Ms that wait for a P after a block or in ACQUIRE, first come first
+ * @hogs:	Ms that were preempted: with the rest of a slice at the head, else at
+ *		the tail
+ * @loose_ms:	Ms without a P that a hold has let go
  * @nr_idle_ms:	length of @idle_ms
  * @nr_waiting_ms: length of @waiting_ms
+ * @nr_hogs:	length of @hogs
+ * @nr_loose:	length of @loose_ms
+ * @queues_turn: of a held M and fresh work, the work is served next
+ * @slice:	ns
+ * @min_run:	ns
  * @spawner:	the thread in SPAWNER, or NULL; under @lock
  * @spawn_wanted: it shall return
  * @spawn_busy:	it was asked, and no M has come yet
+ * @spawn_after: after a failure it is not asked before this time
+ * @cap_told:	it was told that there can be no more Ms
+ * @spawn_reason: GSCHED_SPAWN_*
+ * @tick:	the tick
+ * @tick_at:	what its timer is set to, 0: it is not
+ * @tick_said:	it looks by then, 0: never
+ * @tick_last:	when it looked last
+ * @tick_on:	it looks every @min_run
+ * @tick_empty:	looks in a row that saw nothing to do
+ * @tick_scan:	where the look for Ms that must stop goes on
+ * @orphans:	the tick saw work in a dead P
  * @nr_wakes:	how many idle Ms were given a P to look for work
  * @nr_idles:	how many times an M went idle
  * @nr_timeouts: how many of them ended at their deadline
  * @nr_spawns:	how many times the spawner was asked
+ * @nr_handoffs: how many Ps were taken from blocked owners
+ * @nr_holds:	how many times an M had to wait for a P on its way to user mode
+ * @nr_held_ns:	for how long, together
+ * @nr_preempts: how many Ps were taken from running owners
+ * @nr_deferred: how many times a section kept an owner from that
+ * @nr_waived:	how many times a traced M was let go without a P
+ * @nr_ticks:	how many times the tick has looked
  * @wake_list:	Ms that @irq_work shall wake
  * @dead_list:	Ms whose threads have died, for @reap_work
  * @irq_work:	what the sched_out notifier leaves to an interrupt
@@ -213,6 +320,7 @@ struct gs_ctx {
 
 	struct mutex admin;		/* lock 1 above */
 	bool ready;
+	u64 features;
 	u32 max_procs;
 	u32 max_ms;
 	u32 max_slots;
@@ -233,17 +341,43 @@ struct gs_ctx {
 	unsigned long *idle_ps;
 	struct list_head idle_ms;
 	struct list_head waiting_ms;
+	struct list_head hogs;
+	struct list_head loose_ms;
 	u32 nr_idle_ms;
 	u32 nr_waiting_ms;
+	u32 nr_hogs;
+	u32 nr_loose;
+	bool queues_turn;
+	u64 slice;
+	u64 min_run;
+
+	struct hrtimer tick;
+	u64 tick_at;
+	u64 tick_said;
+	u64 tick_last;
+	bool tick_on;
+	u32 tick_empty;
+	unsigned long tick_scan;
+	bool orphans;
 
 	struct task_struct *spawner;
 	bool spawn_wanted;
 	bool spawn_busy;
+	u64 spawn_after;
+	bool cap_told;
+	u32 spawn_reason;
 
 	u64 nr_wakes;
 	u64 nr_idles;
 	u64 nr_timeouts;
 	u64 nr_spawns;
+	u64 nr_handoffs;
+	u64 nr_holds;
+	u64 nr_held_ns;
+	u64 nr_preempts;
+	u64 nr_deferred;
+	u64 nr_waived;
+	u64 nr_ticks;
 
 	struct llist_head wake_list;
 	struct llist_head dead_list;
@@ -274,6 +408,27 @@ struct gs_wakeup {
 	struct task_struct *spawner;
 };
 
+/** gs_queue_has_work - does a P's run queue hold a G? A hint. */
+static inline bool gs_queue_has_work(struct gs_p *p)
+{
+	struct gsched_proc *sh = p->sh;
+
+	return READ_ONCE(sh->runnext) || (u32)READ_ONCE(sh->head) != READ_ONCE(sh->tail);
+}
+
+/** gs_p_has_work - does a P's page show work? A hint. */
+static inline bool gs_p_has_work(struct gs_p *p)
+{
+	return READ_ONCE(p->sh->inbox) || gs_queue_has_work(p);
+}
+
+/** gs_may_spawn - can another M be asked for? A hint without the lock. */
+static inline bool gs_may_spawn(struct gs_ctx *ctx)
+{
+	return !READ_ONCE(ctx->spawn_busy) &&
+	       (READ_ONCE(ctx->nr_ms) < ctx->max_ms || !READ_ONCE(ctx->cap_told));
+}
+
 extern struct workqueue_struct *gs_wq;
 extern const struct file_operations gs_fops;
 
@@ -291,27 +446,73 @@ int gs_ioc_setup(struct gs_ctx *ctx, void *arg);
 struct gs_user *gs_user_charge(kuid_t uid);
 void gs_user_uncharge(struct gs_user *user);
 
-/* proc.c */
+/* wake.c */
 void gs_lock(struct gs_ctx *ctx, struct gs_wakeup *wk);
 void gs_unlock(struct gs_ctx *ctx, struct gs_wakeup *wk);
 void gs_unlock_deferred(struct gs_ctx *ctx, struct gs_wakeup *wk);
+void gs_wake_later(struct gs_ctx *ctx, struct gs_m *m);
 void gs_deferred_wakeups(struct gs_ctx *ctx);
+void gs_spinning_inc(struct gs_ctx *ctx);
+bool gs_spawn(struct gs_ctx *ctx, struct gs_wakeup *wk);
+void gs_spawn_failed(struct gs_ctx *ctx);
+bool gs_wake_one(struct gs_ctx *ctx, u32 prefer, struct gs_wakeup *wk);
+int gs_ioc_wake(struct gs_ctx *ctx, void *arg);
+
+/* proc.c */
 int gs_procs_set(struct gs_ctx *ctx, u32 n);
 void gs_procs_free(struct gs_ctx *ctx);
+void gs_p_set_dead(struct gs_p *p);
+u64 gs_slice_left(struct gs_p *p, u64 now);
 struct gs_p *gs_p_take_idle(struct gs_ctx *ctx, u32 prefer);
+struct gs_p *gs_p_take_free(struct gs_ctx *ctx, u32 prefer);
 void gs_m_enqueue(struct gs_ctx *ctx, struct gs_m *m, enum gs_sleep sleep);
 void gs_m_dequeue(struct gs_ctx *ctx, struct gs_m *m);
 void gs_p_grant(struct gs_ctx *ctx, struct gs_p *p, struct gs_m *m);
+void gs_p_take(struct gs_ctx *ctx, struct gs_m *m);
+struct gs_p *gs_p_pass(struct gs_ctx *ctx, struct gs_m *m, struct gs_wakeup *wk);
 void gs_p_release(struct gs_ctx *ctx, struct gs_m *m, struct gs_wakeup *wk);
 struct gs_p *gs_proc(struct gs_ctx *ctx, u32 id);
-bool gs_p_has_work(struct gs_p *p);
-bool gs_has_work(struct gs_ctx *ctx);
-bool gs_wake_one(struct gs_ctx *ctx, u32 prefer, struct gs_wakeup *wk);
-void gs_spinning_inc(struct gs_ctx *ctx);
 int gs_ioc_set_procs(struct gs_ctx *ctx, void *arg);
-int gs_ioc_wake(struct gs_ctx *ctx, void *arg);
+int gs_ioc_times(struct gs_ctx *ctx, void *arg);
+
+/* pick.c */
+bool gs_has_work(struct gs_ctx *ctx);
+bool gs_fresh_work(struct gs_ctx *ctx, struct gs_p *p, u64 now);
+struct gs_m *gs_pick_held(struct gs_ctx *ctx, u64 now);
+struct gs_m *gs_pick(struct gs_ctx *ctx, struct gs_p *p, u64 now);
+void gs_p_give(struct gs_ctx *ctx, struct gs_p *p, struct gs_m *m, struct gs_wakeup *wk);
+
+/* block.c */
+void gs_block(struct gs_m *m);
+void gs_unblock(struct gs_m *m);
+bool gs_p_steal(struct gs_ctx *ctx, struct gs_p *p);
+bool gs_p_bury(struct gs_ctx *ctx, struct gs_p *p);
+void gs_section_resumes(struct gs_m *m);
+u32 gs_nr_blocked(struct gs_ctx *ctx);
+
+/* hold.c */
+int gs_hold_init(void);
+u64 gs_hold_features(void);
+int gs_task_work_add(struct callback_head *work);
+void gs_hold_arm(struct gs_m *m);
+bool gs_stop_wanted(struct task_struct *task);
+void gs_hold_init_m(struct gs_m *m);
+
+/* tick.c */
+void gs_tick_init(struct gs_ctx *ctx);
+void gs_tick_stop(struct gs_ctx *ctx);
+void gs_tick_start(struct gs_ctx *ctx);
+void gs_tick_by(struct gs_ctx *ctx, u64 when);
+
+/* preempt.c */
+void gs_preempt_init_m(struct gs_m *m);
+enum gs_why gs_preempt_why(struct gs_ctx *ctx, struct gs_p *p, u64 now);
+void gs_preempt(struct gs_m *m);
+bool gs_kick_begin(struct gs_m *m);
+void gs_kick(struct gs_m *m);
 
 /* m.c */
+struct gs_m *gs_m_of_thread(void);
 struct gs_m *gs_m_current(struct gs_ctx *ctx);
 void gs_m_put(struct gs_m *m);
 void gs_m_reap(struct work_struct *work);

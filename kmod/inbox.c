@@ -17,6 +17,7 @@
 #include <linux/mm.h>
 
 #include "gsched.h"
+#include "trace.h"
 
 /*
  * To lose this many races in a row takes somebody who scribbles over the inbox,
@@ -86,12 +87,18 @@ static struct gs_p *gs_inbox_choose(struct gs_ctx *ctx, u32 wanted)
 static void gs_deliver(struct gs_ctx *ctx, struct gs_p *p, u32 node, struct gsched_node *sh)
 {
 	struct gs_wakeup wk;
+	bool wake;
 
 	gs_inbox_push(p, node, sh);
-	if (!READ_ONCE(ctx->nr_idle) || READ_ONCE(ctx->shared->nr_spinning))
+	trace_gsched_ready(p, READ_ONCE(sh->cookie));
+	wake = (READ_ONCE(ctx->nr_idle) || gs_nr_blocked(ctx)) &&
+	       !READ_ONCE(ctx->shared->nr_spinning);
+	if (!wake && READ_ONCE(ctx->tick_on))
 		return;
 	gs_lock(ctx, &wk);
-	gs_wake_one(ctx, p->id, &wk);
+	if (wake)
+		gs_wake_one(ctx, p->id, &wk);
+	gs_tick_start(ctx);
 	gs_unlock(ctx, &wk);
 }
 

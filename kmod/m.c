@@ -19,11 +19,13 @@
 #include <linux/sched/task.h>
 #include <linux/slab.h>
 
+#include "compat.h"
 #include "gsched.h"
 
 static struct preempt_ops gs_m_ops;
 
-static struct gs_m *gs_m_of_thread(void)
+/** gs_m_of_thread - the calling thread's M, of whatever context, or NULL. */
+struct gs_m *gs_m_of_thread(void)
 {
 	struct preempt_notifier *pn;
 
@@ -102,6 +104,7 @@ static void gs_m_unregister(struct gs_m *m)
 	preempt_notifier_unregister(&m->pn);
 	preempt_enable();
 	gs_lock(ctx, &wk);
+	gs_m_dequeue(ctx, m);
 	gs_p_release(ctx, m, &wk);
 	gs_unlock(ctx, &wk);
 	gs_m_remove(m);
@@ -117,6 +120,25 @@ static void gs_m_exec_work(struct callback_head *work)
 	gs_m_put(m);
 }
 
+/*
+ * The thread has executed another program: its P is the old one's. Without task
+ * works the M stays until the thread registers again or ends.
+ */
+static noinline void gs_m_stale(struct gs_m *m)
+{
+	struct gs_wakeup wk;
+
+	m->stale = true;
+	gs_lock(m->ctx, &wk);
+	gs_m_dequeue(m->ctx, m);
+	gs_p_release(m->ctx, m, &wk);
+	gs_unlock(m->ctx, &wk);
+	kref_get(&m->ref);
+	/* It fails in a thread that is past exit_task_work, too: TASK_DEAD is next. */
+	if (gs_task_work_add(&m->exec_work))
+		gs_m_put(m);
+}
+
 static void gs_m_sched_in(struct preempt_notifier *pn, int cpu)
 {
 	struct gs_m *m = container_of(pn, struct gs_m, pn);
@@ -125,23 +147,35 @@ static void gs_m_sched_in(struct preempt_notifier *pn, int cpu)
 	 * Between on_cpu and user space: pairs with gs_sync_owners(), which leaves out
 	 * the CPUs of threads that it sees off theirs.
 	 */
-	smp_mb();
-	if (likely(current->mm == m->ctx->mm) || !current->mm || m->stale)
+	if (m->blk != GS_BLK_NO)
+		gs_unblock(m);
+	else
+		smp_mb();
+	if (unlikely(current->mm != m->ctx->mm)) {
+		if (current->mm && !m->stale)
+			gs_m_stale(m);
 		return;
-	m->stale = true;
-	kref_get(&m->ref);
-	/* It fails only in a thread that is past exit_task_work: TASK_DEAD is next. */
-	if (task_work_add(current, &m->exec_work, TWA_RESUME))
-		gs_m_put(m);
+	}
+	if (unlikely(READ_ONCE(m->kicked))) {
+		WRITE_ONCE(m->kicked, false);
+		gs_preempt(m);
+	}
+	/* In the hold itself it is not on its way to user mode. */
+	if (unlikely(m->owed && !m->parked))
+		gs_hold_arm(m);
+	if (unlikely(READ_ONCE(m->sh->in_sched) && !m->parked && m->p &&
+		     !READ_ONCE(m->ctx->tick_on)))
+		gs_section_resumes(m);
 }
 
 /* Under the run queue's lock: no wake-up, no call_rcu, no sleeping lock. */
-static void gs_m_dead(struct gs_m *m)
+static noinline void gs_m_dead(struct gs_m *m)
 {
 	struct gs_ctx *ctx = m->ctx;
 	struct gs_wakeup wk;
 
 	gs_lock(ctx, &wk);
+	gs_m_dequeue(ctx, m);
 	gs_p_release(ctx, m, &wk);
 	gs_unlock_deferred(ctx, &wk);
 	llist_add(&m->dead_node, &ctx->dead_list);
@@ -150,8 +184,12 @@ static void gs_m_dead(struct gs_m *m)
 
 static void gs_m_sched_out(struct preempt_notifier *pn, struct task_struct *next)
 {
+	struct gs_m *m = container_of(pn, struct gs_m, pn);
+
 	if (unlikely(READ_ONCE(current->__state) & TASK_DEAD))
-		gs_m_dead(container_of(pn, struct gs_m, pn));
+		gs_m_dead(m);
+	else if (READ_ONCE(m->p) && gs_task_blocks(current))
+		gs_block(m);
 }
 
 static struct preempt_ops gs_m_ops = {
@@ -183,6 +221,8 @@ static struct gs_m *gs_m_alloc(struct gs_ctx *ctx)
 	kref_init(&m->ref);
 	INIT_RCU_WORK(&m->free_work, gs_m_free);
 	init_task_work(&m->exec_work, gs_m_exec_work);
+	gs_hold_init_m(m);
+	gs_preempt_init_m(m);
 	preempt_notifier_init(&m->pn, &gs_m_ops);
 	m->last_p = GSCHED_NONE;
 	m->ctx = ctx;
@@ -248,7 +288,7 @@ static void gs_spawn_done(struct gs_ctx *ctx)
 	struct gs_wakeup wk;
 
 	gs_lock(ctx, &wk);
-	ctx->spawn_busy = false;
+	WRITE_ONCE(ctx->spawn_busy, false);
 	gs_unlock(ctx, &wk);
 }
 

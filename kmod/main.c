@@ -47,6 +47,7 @@ static const struct gs_ioctl gs_ioctls[] = {
 	GS_IOCTL(ENQUEUE, true, gs_ioc_enqueue),
 	GS_IOCTL(FD_REGISTER, true, gs_ioc_fd_register),
 	GS_IOCTL(FD_UNREGISTER, true, gs_ioc_fd_unregister),
+	GS_IOCTL(TIMES, true, gs_ioc_times),
 };
 
 /* Room for the largest structure above; checked at load. */
@@ -61,6 +62,7 @@ union gs_ioctl_arg {
 	struct gsched_spawner spawner;
 	struct gsched_enqueue enqueue;
 	struct gsched_fd fd;
+	struct gsched_times times;
 };
 
 /* The command may carry any size: an older or newer caller's structure. */
@@ -193,6 +195,9 @@ static int __init gs_init(void)
 		if (WARN_ON(_IOC_SIZE(gs_ioctls[i].cmd) > sizeof(union gs_ioctl_arg)))
 			return -EINVAL;
 
+	err = gs_hold_init();
+	if (err)
+		return err;
 	gs_wq = alloc_workqueue("gsched", WQ_UNBOUND, 0);
 	if (!gs_wq)
 		return -ENOMEM;
@@ -217,7 +222,8 @@ err_wq:
  * Each context holds a reference to the module until its free_work has begun its
  * last statement, so here all contexts are gone but for the tails of what freed
  * them: work items (drained with the queue), the grace periods that queue Ms'
- * free_work (rcu_barrier), and the return of a notifier of a task that was
+ * free_work (rcu_barrier), interrupts that dropped the last reference to an M
+ * (synchronize_rcu), and the return of a notifier or task work of a task that was
  * preempted or died in it (rcu_tasks).
  */
 static void __exit gs_exit(void)
@@ -225,6 +231,7 @@ static void __exit gs_exit(void)
 	misc_deregister(&gs_device);
 	rcu_barrier();
 	destroy_workqueue(gs_wq);
+	synchronize_rcu();
 	synchronize_rcu_tasks();
 	preempt_notifier_dec();
 	gs_stack_exit();

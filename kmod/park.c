@@ -11,14 +11,22 @@
  *   set_current_state()                wake_up_process()
  *   if m->p: stop
  *   schedule()
+ *
+ * m->parked says that this is our own wait, from before the M is on a list until it
+ * knows whether it has a P: one that was given to it before it calls schedule() must
+ * not be seen to block with it, and is not taken by a preemption either.
  */
 #include <linux/cpumask.h>
 #include <linux/hrtimer.h>
+#include <linux/ktime.h>
+#include <linux/mm.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
 #include <linux/smp.h>
 
+#include "delay.h"
 #include "gsched.h"
+#include "trace.h"
 
 /*
  * Return: 0: the M has a P, -ETIME, -EINTR, -ESHUTDOWN. With an error the M may
@@ -28,10 +36,12 @@ static int gs_m_sleep(struct gs_ctx *ctx, struct gs_m *m, ktime_t *deadline)
 {
 	int err = 0;
 
+	GS_DELAY(GS_DELAY_QUEUE);
 	for (;;) {
 		set_current_state(TASK_INTERRUPTIBLE | TASK_FREEZABLE);
 		if (READ_ONCE(m->p))
 			break;
+		GS_DELAY(GS_DELAY_PARK);
 		if (READ_ONCE(ctx->dead))
 			err = -ESHUTDOWN;
 		else if (signal_pending(current))
@@ -47,39 +57,59 @@ static int gs_m_sleep(struct gs_ctx *ctx, struct gs_m *m, ktime_t *deadline)
 
 /*
  * An M that has a P has it, whatever else happened meanwhile: a grant is never
- * dropped. Return: @err, or 0 if the M has a P.
+ * dropped. One whose wait a signal has ended is held, so that the handler runs with
+ * a P. Return: @err, or 0 if the M has a P; *@proc is its number then.
  */
-static int gs_m_sleep_end(struct gs_ctx *ctx, struct gs_m *m, int err)
+static int gs_m_sleep_end(struct gs_ctx *ctx, struct gs_m *m, int err, u32 *proc)
 {
 	struct gs_wakeup wk;
+	bool hold = false;
 
 	gs_lock(ctx, &wk);
-	if (m->p)
+	if (m->p) {
+		*proc = m->p->id;
 		err = 0;
-	else
+	} else {
 		gs_m_dequeue(ctx, m);
+		hold = err == -EINTR;
+	}
+	if (hold) {
+		m->owed = true;
+		m->preempted = false;
+		m->lost_at = ktime_get_mono_fast_ns();
+	}
 	gs_unlock(ctx, &wk);
+	m->parked = false;
+	if (hold)
+		gs_hold_arm(m);
 	return err;
 }
 
-/* Return: true if the M has a P, false if it is queued for one. */
-static bool gs_acquire_start(struct gs_ctx *ctx, struct gs_m *m, bool yield)
+/* Return: true if the M has a P (*@proc), false if it is queued for one. */
+static bool gs_acquire_start(struct gs_ctx *ctx, struct gs_m *m, bool yield, u32 *proc)
 {
 	struct gs_wakeup wk;
 	struct gs_p *p;
 
+	m->parked = true;
 	gs_lock(ctx, &wk);
 	if (m->p && yield)
 		gs_p_release(ctx, m, &wk);
 	if (!m->p) {
-		p = gs_p_take_idle(ctx, m->last_p);
+		/* Listed first, so that who blocks now sees the M: (D) of block.c */
+		gs_m_enqueue(ctx, m, GS_WAITING);
+		p = gs_p_take_free(ctx, m->last_p);
 		if (p)
 			gs_p_grant(ctx, p, m);
 		else
-			gs_m_enqueue(ctx, m, GS_WAITING);
+			gs_tick_start(ctx);
 	}
 	p = m->p;
+	if (p)
+		*proc = p->id;
 	gs_unlock(ctx, &wk);
+	if (p)
+		m->parked = false;
 	return p;
 }
 
@@ -93,10 +123,8 @@ int gs_ioc_acquire(struct gs_ctx *ctx, void *arg)
 		return -EINVAL;
 	if (!m)
 		return -ESRCH;
-	if (!gs_acquire_start(ctx, m, a->flags & GSCHED_ACQUIRE_YIELD))
-		err = gs_m_sleep_end(ctx, m, gs_m_sleep(ctx, m, NULL));
-	if (!err)
-		a->proc = m->p->id;
+	if (!gs_acquire_start(ctx, m, a->flags & GSCHED_ACQUIRE_YIELD, &a->proc))
+		err = gs_m_sleep_end(ctx, m, gs_m_sleep(ctx, m, NULL), &a->proc);
 	return err;
 }
 
@@ -107,9 +135,8 @@ int gs_ioc_release(struct gs_ctx *ctx, void *arg)
 
 	if (!m)
 		return -ESRCH;
-	if (!m->p)
-		return 0;
 	gs_lock(ctx, &wk);
+	gs_m_dequeue(ctx, m);
 	gs_p_release(ctx, m, &wk);
 	gs_unlock(ctx, &wk);
 	gs_recheck(ctx, m->cpus, m);
@@ -171,7 +198,7 @@ void gs_recheck(struct gs_ctx *ctx, struct cpumask *cpus, struct gs_m *self)
 {
 	struct gs_wakeup wk;
 
-	if (!READ_ONCE(ctx->nr_idle))
+	if (!READ_ONCE(ctx->nr_idle) && !gs_nr_blocked(ctx))
 		return;
 	gs_sync_owners(ctx, cpus, self);
 	if (!gs_has_work(ctx))
@@ -185,21 +212,30 @@ static void gs_idle_start(struct gs_ctx *ctx, struct gs_m *m)
 {
 	struct gs_wakeup wk;
 
+	m->parked = true;
 	gs_lock(ctx, &wk);
-	gs_p_release(ctx, m, &wk);
+	gs_p_pass(ctx, m, &wk);
 	gs_m_enqueue(ctx, m, GS_IDLE);
 	ctx->nr_idles++;
+	trace_gsched_idle(m, NULL);
 	gs_unlock(ctx, &wk);
 }
 
-/* Take an idle P back, if there is one and nobody has given us one yet. */
+/*
+ * Take a P, if one is idle or its owner blocked, and nobody has given us one yet. If
+ * there is none, the tick sees that what waits gets its turn.
+ */
 static void gs_idle_take(struct gs_ctx *ctx, struct gs_m *m, u32 reason)
 {
 	struct gs_wakeup wk;
 	struct gs_p *p;
 
 	gs_lock(ctx, &wk);
-	p = m->p ? NULL : gs_p_take_idle(ctx, m->last_p);
+	if (reason == GSCHED_IDLE_TIMEOUT)
+		m->deadline = 0;
+	p = m->p ? NULL : gs_p_take_free(ctx, m->last_p);
+	if (!m->p && !p)
+		gs_tick_start(ctx);
 	if (p) {
 		m->reason = reason;
 		if (reason == GSCHED_IDLE_WORK)
@@ -229,26 +265,84 @@ static u64 gs_first_timer(struct gs_ctx *ctx, u64 deadline)
 	return deadline;
 }
 
-static int gs_idle_sleep(struct gs_ctx *ctx, struct gs_m *m, u64 deadline)
+/* Return: the M is one too many, and on no list any more. */
+static bool gs_idle_leave(struct gs_ctx *ctx, struct gs_m *m)
 {
-	ktime_t when = ns_to_ktime(min_t(u64, deadline, KTIME_MAX));
-	int err = gs_m_sleep(ctx, m, deadline ? &when : NULL);
+	struct gs_wakeup wk;
+	bool leave;
 
-	if (err == -ETIME) {
-		gs_idle_take(ctx, m, GSCHED_IDLE_TIMEOUT);
-		/* No P is idle: their owners see to the timers. */
-		err = gs_m_sleep(ctx, m, NULL);
+	gs_lock(ctx, &wk);
+	leave = !m->p && ctx->nr_idle_ms > ctx->nr_procs;
+	if (leave)
+		gs_m_dequeue(ctx, m);
+	gs_unlock(ctx, &wk);
+	return leave;
+}
+
+/*
+ * From now on others rely on it that the M wakes up at its deadline. If it has got a P
+ * already, the tick does that.
+ */
+static u64 gs_idle_deadline(struct gs_ctx *ctx, struct gs_m *m, u64 deadline)
+{
+	struct gs_wakeup wk;
+
+	gs_lock(ctx, &wk);
+	if (m->sleep == GS_IDLE)
+		m->deadline = deadline;
+	else
+		gs_tick_by(ctx, deadline);
+	gs_unlock(ctx, &wk);
+	return deadline;
+}
+
+static int gs_idle_sleep_until(struct gs_ctx *ctx, struct gs_m *m, u64 until)
+{
+	ktime_t when = ns_to_ktime(min_t(u64, until, KTIME_MAX));
+
+	return gs_m_sleep(ctx, m, until ? &when : NULL);
+}
+
+static u64 gs_earlier(u64 a, u64 b)
+{
+	return a && b ? min(a, b) : a ? : b;
+}
+
+/*
+ * @deadline ends the sleep once. Whether the M is one too many is asked after @pause
+ * (0: never), and then less and less often: the number of Ps may change.
+ */
+static int gs_idle_sleep(struct gs_ctx *ctx, struct gs_m *m, u64 deadline, u64 pause)
+{
+	u64 leave = pause ? ktime_get_ns() + pause : 0;
+	int err;
+
+	for (;;) {
+		u64 until = gs_earlier(deadline, leave);
+
+		err = gs_idle_sleep_until(ctx, m, until);
+		if (err != -ETIME)
+			return err;
+		if (until == leave) {
+			if (gs_idle_leave(ctx, m))
+				return -ETIME;
+			pause *= 2;
+			leave += pause;
+		} else {
+			gs_idle_take(ctx, m, GSCHED_IDLE_TIMEOUT);
+			deadline = 0;
+		}
 	}
-	return gs_m_sleep_end(ctx, m, err);
 }
 
 int gs_ioc_idle(struct gs_ctx *ctx, void *arg)
 {
 	struct gsched_idle *idle = arg;
 	struct gs_m *m = gs_m_current(ctx);
+	u64 deadline;
 	int err;
 
-	if (idle->flags || idle->reserved)
+	if (idle->flags)
 		return -EINVAL;
 	if (!m)
 		return -ESRCH;
@@ -256,11 +350,11 @@ int gs_ioc_idle(struct gs_ctx *ctx, void *arg)
 	gs_sync_owners(ctx, m->cpus, m);
 	if (gs_has_work(ctx))
 		gs_idle_take(ctx, m, GSCHED_IDLE_WORK);
-	err = gs_idle_sleep(ctx, m, gs_first_timer(ctx, idle->deadline));
-	if (!err) {
+	deadline = gs_idle_deadline(ctx, m, gs_first_timer(ctx, idle->deadline));
+	err = gs_idle_sleep(ctx, m, deadline, (u64)idle->leave_ms * NSEC_PER_MSEC);
+	err = gs_m_sleep_end(ctx, m, err, &idle->proc);
+	if (!err)
 		idle->reason = m->reason;
-		idle->proc = m->p->id;
-	}
 	return err;
 }
 
@@ -275,7 +369,7 @@ static int gs_spawner_start(struct gs_ctx *ctx, bool failed)
 	} else {
 		ctx->spawner = current;
 		if (failed)
-			ctx->spawn_busy = false;
+			gs_spawn_failed(ctx);
 	}
 	gs_unlock(ctx, &wk);
 	return err;
@@ -302,7 +396,7 @@ static int gs_spawner_sleep(struct gs_ctx *ctx)
 }
 
 /* A request is taken if it is there, whatever ended the sleep. */
-static int gs_spawner_end(struct gs_ctx *ctx, int err)
+static int gs_spawner_end(struct gs_ctx *ctx, int err, u32 *reason)
 {
 	struct gs_wakeup wk;
 
@@ -310,6 +404,7 @@ static int gs_spawner_end(struct gs_ctx *ctx, int err)
 	ctx->spawner = NULL;
 	if (ctx->spawn_wanted) {
 		WRITE_ONCE(ctx->spawn_wanted, false);
+		*reason = ctx->spawn_reason;
 		err = 0;
 	}
 	gs_unlock(ctx, &wk);
@@ -321,12 +416,12 @@ int gs_ioc_spawner(struct gs_ctx *ctx, void *arg)
 	struct gsched_spawner *s = arg;
 	int err;
 
-	if ((s->flags & ~GSCHED_SPAWNER_FAILED) || s->reserved)
+	if (s->flags & ~GSCHED_SPAWNER_FAILED)
 		return -EINVAL;
 	if (gs_thread_is_m())
 		return -EDEADLK;
 	err = gs_spawner_start(ctx, s->flags & GSCHED_SPAWNER_FAILED);
 	if (err)
 		return err;
-	return gs_spawner_end(ctx, gs_spawner_sleep(ctx));
+	return gs_spawner_end(ctx, gs_spawner_sleep(ctx), &s->reason);
 }

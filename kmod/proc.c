@@ -8,120 +8,31 @@
  *   an M waits in ACQUIRE  =>  no P is idle
  *   p->owner == m          <=> m->p == p
  *
- * LOST WAKE-UPS
- *
- * A submitter pushes work and then looks for an idle P; an M that goes idle
- * publishes that its P is idle and then looks for work. With a full barrier
- * between the two steps on both sides, at least one sees the other:
- *
- *   submitter                          M in IDLE
- *   ---------                          ---------
- *   push                               nr_idle++           (gs_p_set_idle)
- *   full barrier              (A)      full barrier        (B)
- *   if nr_idle && !nr_spinning         if any queue holds work
- *           wake                               take a P back
- *
- * (A) is the successful cmpxchg of gs_inbox_push for the kernel's own pushes and
- * an explicit fence for threads that are no Ms. Owners, who push most often, have
- * none: (B), gs_sync_owners() in park.c, makes their CPUs execute it.
- *
- * Whoever else makes a P idle (RELEASE, the end of an M, SET_PROCS) owes the same
- * look: gs_recheck() does it, and wakes an M.
- *
- * A spinning M stands for the wake-up that is left out: it takes nr_spinning down
- * (a full barrier) before its last look at the queues.
+ * A P is lost by its M in three ways: the M gives it up (gs_p_release), the M blocks
+ * and somebody has a use for the P (block.c), or the M is preempted (preempt.c).
+ * pick.c says who gets it then.
  */
 #include <linux/bitmap.h>
+#include <linux/ktime.h>
 #include <linux/mm.h>
+#include <linux/minmax.h>
 #include <linux/nospec.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
 
 #include "gsched.h"
-
-/**
- * gs_lock - take the context's lock
- * @ctx: the context
- * @wk:  collects who is to be woken
- *
- * Any context in which interrupts may be disabled; begins an RCU read section, so
- * that an M found under the lock can be woken after it.
- */
-void gs_lock(struct gs_ctx *ctx, struct gs_wakeup *wk)
-	__acquires(RCU) __acquires(&ctx->lock)
-{
-	wk->m = NULL;
-	wk->spawner = NULL;
-	rcu_read_lock();
-	raw_spin_lock_irqsave(&ctx->lock, wk->flags);
-}
-
-/** gs_unlock - drop the lock, then wake. Where wake_up_process() is allowed. */
-void gs_unlock(struct gs_ctx *ctx, struct gs_wakeup *wk)
-	__releases(&ctx->lock) __releases(RCU)
-{
-	raw_spin_unlock_irqrestore(&ctx->lock, wk->flags);
-	if (wk->m)
-		wake_up_process(wk->m->task);
-	if (wk->spawner)
-		wake_up_process(wk->spawner);
-	rcu_read_unlock();
-}
-
-/*
- * Leave a wake-up to the irq_work. Under the lock. An M that is queued already
- * needs no second place: the wake-up to come serves both.
- */
-static void gs_wake_later(struct gs_ctx *ctx, struct gs_m *m)
-{
-	if (test_and_set_bit(0, &m->wake_queued))
-		return;
-	kref_get(&m->ref);
-	llist_add(&m->wake_node, &ctx->wake_list);
-}
-
-/**
- * gs_unlock_deferred - drop the lock, and wake from an interrupt
- * @ctx: the context
- * @wk:  whom to wake
- *
- * For the sched_out notifier, which runs under a run queue's lock.
- */
-void gs_unlock_deferred(struct gs_ctx *ctx, struct gs_wakeup *wk)
-	__releases(&ctx->lock) __releases(RCU)
-{
-	if (wk->m)
-		gs_wake_later(ctx, wk->m);
-	raw_spin_unlock_irqrestore(&ctx->lock, wk->flags);
-	if (!llist_empty(&ctx->wake_list))
-		irq_work_queue(&ctx->irq_work);
-	rcu_read_unlock();
-}
-
-/** gs_deferred_wakeups - do what gs_unlock_deferred left. Hard interrupt. */
-void gs_deferred_wakeups(struct gs_ctx *ctx)
-{
-	struct gs_m *m, *next;
-
-	llist_for_each_entry_safe(m, next, llist_del_all(&ctx->wake_list), wake_node) {
-		/* From here on the node may be queued again; the grant is visible. */
-		clear_bit(0, &m->wake_queued);
-		smp_mb__after_atomic();	/* the bit before the wake-up's look at the state */
-		wake_up_process(m->task);
-		gs_m_put(m);
-	}
-}
-
-/* nr_spinning belongs to user space, which may have put anything there. */
-void gs_spinning_inc(struct gs_ctx *ctx)
-{
-	atomic_inc((atomic_t *)&ctx->shared->nr_spinning);
-}
+#include "trace.h"
 
 static void gs_p_set_state(struct gs_p *p, u32 state)
 {
 	WRITE_ONCE(p->state, state);
 	WRITE_ONCE(p->sh->state, state);
+}
+
+/** gs_p_set_dead - a P whose number has gone is nobody's. Under the lock. */
+void gs_p_set_dead(struct gs_p *p)
+{
+	gs_p_set_state(p, GSCHED_P_DEAD);
 }
 
 static void gs_set_nr_idle(struct gs_ctx *ctx, u32 n)
@@ -164,30 +75,114 @@ struct gs_p *gs_p_take_idle(struct gs_ctx *ctx, u32 prefer)
 	return p;
 }
 
-/** gs_m_enqueue - put an M on a list of sleepers. Under the lock. */
-void gs_m_enqueue(struct gs_ctx *ctx, struct gs_m *m, enum gs_sleep sleep)
+/**
+ * gs_p_take_free - take a P that is idle, or whose owner is blocked
+ * @ctx:    the context
+ * @prefer: the P wanted most, or GSCHED_NONE
+ *
+ * Under the lock. Return: a P that is in no state until it is granted, or NULL.
+ */
+struct gs_p *gs_p_take_free(struct gs_ctx *ctx, u32 prefer)
 {
-	m->sleep = sleep;
-	if (sleep == GS_IDLE) {
-		list_add(&m->list, &ctx->idle_ms);
-		ctx->nr_idle_ms++;
-	} else {
-		list_add_tail(&m->list, &ctx->waiting_ms);
-		ctx->nr_waiting_ms++;
+	struct gs_p *p = gs_p_take_idle(ctx, prefer);
+	u32 i;
+
+	if (p || !gs_nr_blocked(ctx))
+		return p;
+	if (prefer < ctx->nr_procs && gs_p_steal(ctx, ctx->procs[prefer]))
+		return ctx->procs[prefer];
+	for (i = 0; i < ctx->nr_procs; i++)
+		if (gs_p_steal(ctx, ctx->procs[i]))
+			return ctx->procs[i];
+	return NULL;
+}
+
+/* Where Ms in state @sleep are listed, and how many they are. */
+static struct list_head *gs_sleepers(struct gs_ctx *ctx, enum gs_sleep sleep, u32 **nr)
+{
+	switch (sleep) {
+	case GS_IDLE:
+		*nr = &ctx->nr_idle_ms;
+		return &ctx->idle_ms;
+	case GS_HOG:
+		*nr = &ctx->nr_hogs;
+		return &ctx->hogs;
+	case GS_LOOSE:
+		*nr = &ctx->nr_loose;
+		return &ctx->loose_ms;
+	default:
+		*nr = &ctx->nr_waiting_ms;
+		return &ctx->waiting_ms;
 	}
 }
 
 /** gs_m_dequeue - take an M off its list, if it is on one. Under the lock. */
 void gs_m_dequeue(struct gs_ctx *ctx, struct gs_m *m)
 {
+	u32 *nr;
+
 	if (m->sleep == GS_AWAKE)
 		return;
+	gs_sleepers(ctx, m->sleep, &nr);
 	list_del_init(&m->list);
-	if (m->sleep == GS_IDLE)
-		ctx->nr_idle_ms--;
-	else
-		ctx->nr_waiting_ms--;
+	WRITE_ONCE(*nr, *nr - 1);
 	m->sleep = GS_AWAKE;
+	/* Others may have relied on its waking up. */
+	gs_tick_by(ctx, m->deadline);
+	m->deadline = 0;
+}
+
+/**
+ * gs_m_enqueue - put an M on a list of sleepers
+ * @ctx:   the context
+ * @m:     the M; it leaves the list that it is on
+ * @sleep: which
+ *
+ * Under the lock. The last M to go idle is the first to be woken; a hog with the
+ * rest of a slice is first; all others queue up.
+ */
+void gs_m_enqueue(struct gs_ctx *ctx, struct gs_m *m, enum gs_sleep sleep)
+{
+	struct list_head *list;
+	u32 *nr;
+
+	gs_m_dequeue(ctx, m);
+	list = gs_sleepers(ctx, sleep, &nr);
+	m->sleep = sleep;
+	m->claim.since = ktime_get_mono_fast_ns();
+	if (sleep == GS_IDLE || (sleep == GS_HOG && m->claim.left))
+		list_add(&m->list, list);
+	else
+		list_add_tail(&m->list, list);
+	WRITE_ONCE(*nr, *nr + 1);
+}
+
+/** gs_slice_left - what is left of the owner's slice, ns. Under the lock. */
+u64 gs_slice_left(struct gs_p *p, u64 now)
+{
+	return p->slice_end > now ? p->slice_end - now : 0;
+}
+
+/*
+ * The P changes hands: since when do the Gs in its queue wait? The slice of an owner
+ * that ran them was theirs.
+ */
+static void gs_queue_claims(struct gs_p *p, u64 now)
+{
+	if (!gs_queue_has_work(p)) {
+		p->claim = (struct gs_claim){ 0 };
+	} else if (p->runner || READ_ONCE(p->sh->steps) != p->seen_steps) {
+		p->claim.since = now;
+		p->claim.left = gs_slice_left(p, now);
+	} else if (!p->claim.since) {
+		p->claim.since = now;
+	}
+}
+
+static void gs_attention_clear(struct gs_p *p, u32 bits)
+{
+	if (READ_ONCE(p->sh->attention) & bits)
+		atomic_andnot(bits, (atomic_t *)&p->sh->attention);
 }
 
 /**
@@ -197,93 +192,100 @@ void gs_m_dequeue(struct gs_ctx *ctx, struct gs_m *m)
  * @m:   the M
  *
  * Under the lock. The P is nobody's and not idle; the M holds none, and sleeps in
- * the kernel or is the caller.
+ * the kernel or is the caller. Its slice begins, or what is left of one goes on: the
+ * M's, or the queue's if the M was idle.
  */
 void gs_p_grant(struct gs_ctx *ctx, struct gs_p *p, struct gs_m *m)
 {
+	u64 now = ktime_get_mono_fast_ns();
+	struct gs_claim *claim;
+
+	p->runner = m->sleep == GS_IDLE;
+	claim = p->runner ? &p->claim : &m->claim;
 	gs_m_dequeue(ctx, m);
+	p->granted_at = now;
+	p->slice_end = now + (claim->left ? : ctx->slice);
+	*claim = (struct gs_claim){ 0 };
+	p->seen_steps = READ_ONCE(p->sh->steps);
+	p->moved_at = now;
+
+	/* What the last owner was asked for, this one need not do. */
+	gs_attention_clear(p, GSCHED_ATTN_HELD | GSCHED_ATTN_PREEMPT);
+
 	WRITE_ONCE(p->owner, m);
 	p->grants++;
 	gs_p_set_state(p, GSCHED_P_RUN);
 	WRITE_ONCE(p->sh->owner, m->id);
 	WRITE_ONCE(m->sh->proc, p->id);
 	m->last_p = p->id;
+	m->owed = false;
+	m->preempted = false;
 	WRITE_ONCE(m->p, p);
+	if (!p->runner)
+		gs_queue_claims(p, now);
 }
 
 /**
- * gs_p_release - take an M's P, if it has one, and pass it on
+ * gs_p_take - take an M's P
  * @ctx: the context
- * @m:   the M
- * @wk:  gets the M that has the P now
+ * @m:   the M, which has one
  *
- * Under the lock. The P goes to the M that has waited longest, else it is idle, or
- * dead if its number has gone.
+ * Under the lock. The P is in no state until it is granted or idle.
  */
-void gs_p_release(struct gs_ctx *ctx, struct gs_m *m, struct gs_wakeup *wk)
+void gs_p_take(struct gs_ctx *ctx, struct gs_m *m)
 {
 	struct gs_p *p = m->p;
-	struct gs_m *next;
 
-	if (!p)
-		return;
+	gs_queue_claims(p, ktime_get_mono_fast_ns());
 	WRITE_ONCE(p->owner, NULL);
 	WRITE_ONCE(p->sh->owner, GSCHED_NONE);
 	WRITE_ONCE(m->sh->proc, GSCHED_NONE);
 	WRITE_ONCE(m->p, NULL);
-
-	if (p->id >= ctx->nr_procs) {
-		gs_p_set_state(p, GSCHED_P_DEAD);
-		return;
-	}
-	next = list_first_entry_or_null(&ctx->waiting_ms, struct gs_m, list);
-	if (next) {
-		gs_p_grant(ctx, p, next);
-		wk->m = next;
-	} else {
-		gs_p_set_idle(ctx, p);
-	}
-}
-
-/** gs_p_has_work - does a P's page show work? A hint. */
-bool gs_p_has_work(struct gs_p *p)
-{
-	struct gsched_proc *sh = p->sh;
-
-	return READ_ONCE(sh->inbox) || READ_ONCE(sh->runnext) ||
-	       (u32)READ_ONCE(sh->head) != READ_ONCE(sh->tail);
 }
 
 /**
- * gs_has_work - does any queue of the context show work? A hint.
+ * gs_p_pass - take an M's P, if it has one, and pass it on
  * @ctx: the context
+ * @m:   the M
+ * @wk:  gets the M that has the P now
  *
- * Dead Ps included: what is left in them can be stolen.
+ * Under the lock. The P goes to an M that waits, else it is idle, or dead if its
+ * number has gone. Return: the P if nobody has it, else NULL. Nobody minds its timers
+ * then.
  */
-bool gs_has_work(struct gs_ctx *ctx)
+struct gs_p *gs_p_pass(struct gs_ctx *ctx, struct gs_m *m, struct gs_wakeup *wk)
 {
-	u32 i, n = smp_load_acquire(&ctx->nr_alloc);	/* pairs with gs_procs_set */
+	struct gs_p *p = m->p;
+	struct gs_m *next;
 
-	if (READ_ONCE(ctx->shared->global_len))
-		return true;
-	for (i = 0; i < n; i++)
-		if (gs_p_has_work(ctx->procs[i]))
-			return true;
-	return false;
+	m->owed = false;
+	if (!p)
+		return NULL;
+	gs_p_take(ctx, m);
+	next = gs_pick_held(ctx, ktime_get_mono_fast_ns());
+	if (p->id >= ctx->nr_procs) {
+		gs_p_set_dead(p);
+	} else if (next) {
+		gs_p_give(ctx, p, next, wk);
+		return NULL;
+	} else {
+		gs_p_set_idle(ctx, p);
+	}
+	return p;
 }
 
-/* Under the lock. Return: an M is on its way, or will be asked for. */
-static bool gs_spawn(struct gs_ctx *ctx, struct gs_wakeup *wk)
+/**
+ * gs_p_release - gs_p_pass(), for an M that does not stay to mind the P's timers
+ * @ctx: the context
+ * @m:   the M
+ * @wk:  gets the M that has the P now
+ */
+void gs_p_release(struct gs_ctx *ctx, struct gs_m *m, struct gs_wakeup *wk)
 {
-	if (ctx->spawn_busy)
-		return true;
-	if (READ_ONCE(ctx->nr_ms) >= ctx->max_ms)
-		return false;
-	ctx->spawn_busy = true;
-	WRITE_ONCE(ctx->spawn_wanted, true);
-	ctx->nr_spawns++;
-	wk->spawner = ctx->spawner;
-	return true;
+	struct gs_p *p = gs_p_pass(ctx, m, wk);
+
+	if (p)
+		gs_tick_by(ctx, READ_ONCE(p->sh->next_when));
 }
 
 /**
@@ -298,48 +300,6 @@ struct gs_p *gs_proc(struct gs_ctx *ctx, u32 id)
 	u32 nr = smp_load_acquire(&ctx->nr_procs);	/* pairs with gs_set_nr_procs() */
 
 	return id < nr ? ctx->procs[array_index_nospec(id, nr)] : NULL;
-}
-
-/**
- * gs_wake_one - give an idle P to the M that went idle last
- * @ctx:    the context
- * @prefer: the P wanted most, or GSCHED_NONE
- * @wk:     gets the M, or the spawner
- *
- * Under the lock; @wk must hold no M yet. The M counts as spinning from now on, so
- * that those who come after us wake nobody until it has looked at the queues.
- *
- * Return: false if no P is idle, or no M can be had.
- */
-bool gs_wake_one(struct gs_ctx *ctx, u32 prefer, struct gs_wakeup *wk)
-{
-	struct gs_m *m;
-
-	if (!ctx->nr_idle || ctx->dead)
-		return false;
-	m = list_first_entry_or_null(&ctx->idle_ms, struct gs_m, list);
-	if (!m)
-		return gs_spawn(ctx, wk);
-	gs_spinning_inc(ctx);
-	m->reason = GSCHED_IDLE_WORK;
-	gs_p_grant(ctx, gs_p_take_idle(ctx, prefer), m);
-	ctx->nr_wakes++;
-	wk->m = m;
-	return true;
-}
-
-int gs_ioc_wake(struct gs_ctx *ctx, void *arg)
-{
-	struct gsched_wake *w = arg;
-	struct gs_wakeup wk;
-	bool woken;
-
-	if (w->flags || w->reserved)
-		return -EINVAL;
-	gs_lock(ctx, &wk);
-	woken = gs_wake_one(ctx, GSCHED_NONE, &wk);
-	gs_unlock(ctx, &wk);
-	return woken ? 0 : -EAGAIN;
 }
 
 static struct gs_p *gs_p_alloc(u32 id)
@@ -364,17 +324,20 @@ static void gs_p_retire(struct gs_ctx *ctx, struct gs_p *p)
 {
 	if (p->state == GSCHED_P_IDLE) {
 		gs_p_clear_idle(ctx, p);
-		gs_p_set_state(p, GSCHED_P_DEAD);
-	} else {
+		gs_p_set_dead(p);
+	} else if (p->state == GSCHED_P_RUN && !gs_p_bury(ctx, p)) {
 		atomic_or(GSCHED_ATTN_RETIRE, (atomic_t *)&p->sh->attention);
+		gs_tick_start(ctx);
 	}
 }
 
 /* A P that was to retire and has not yet done so simply goes on. */
 static void gs_p_revive(struct gs_ctx *ctx, struct gs_p *p)
 {
-	if (p->state == GSCHED_P_DEAD)
+	if (p->state == GSCHED_P_DEAD) {
 		gs_p_set_idle(ctx, p);
+		gs_tick_by(ctx, READ_ONCE(p->sh->next_when));
+	}
 	atomic_andnot(GSCHED_ATTN_RETIRE, (atomic_t *)&p->sh->attention);
 }
 
@@ -400,8 +363,7 @@ static void gs_serve_waiting(struct gs_ctx *ctx)
 	struct gs_m *m;
 	struct gs_p *p;
 
-	while (!list_empty(&ctx->waiting_ms)) {
-		m = list_first_entry(&ctx->waiting_ms, struct gs_m, list);
+	while ((m = gs_pick_held(ctx, ktime_get_mono_fast_ns()))) {
 		p = gs_p_take_idle(ctx, m->last_p);
 		if (!p)
 			return;
@@ -461,5 +423,40 @@ int gs_ioc_set_procs(struct gs_ctx *ctx, void *arg)
 	if (!err)
 		gs_recheck(ctx, ctx->cpus, NULL);
 	mutex_unlock(&ctx->admin);
+	return err;
+}
+
+static bool gs_time_valid(u64 ns)
+{
+	return !ns || (ns >= GSCHED_MIN_TIME && ns <= GSCHED_MAX_TIME);
+}
+
+static int gs_times_set(struct gs_ctx *ctx, struct gsched_times *t)
+{
+	u64 slice = t->slice_ns ? : ctx->slice, min_run = t->min_run_ns ? : ctx->min_run;
+
+	if (min_run > slice)
+		return -EINVAL;
+	swap(ctx->slice, slice);
+	swap(ctx->min_run, min_run);
+	if (ctx->tick_at)
+		gs_tick_by(ctx, ktime_get_ns() + ctx->min_run);
+	t->slice_ns = slice;
+	t->min_run_ns = min_run;
+	return 0;
+}
+
+int gs_ioc_times(struct gs_ctx *ctx, void *arg)
+{
+	struct gsched_times *t = arg;
+	struct gs_wakeup wk;
+	int err;
+
+	if (t->flags || t->reserved || !gs_time_valid(t->slice_ns) ||
+	    !gs_time_valid(t->min_run_ns))
+		return -EINVAL;
+	gs_lock(ctx, &wk);
+	err = gs_times_set(ctx, t);
+	gs_unlock(ctx, &wk);
 	return err;
 }

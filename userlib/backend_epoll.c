@@ -137,6 +137,7 @@ static int epoll_start(uint32_t nr_procs)
 	stack_arena_init(-1);
 	rt.max_procs = GSCHED_MAX_PROCS;
 	rt.shared->nr_procs = nr_procs;
+	rt.shared->tick_on = 1;		/* for ever: nobody needs to ask for it */
 	ep.made_procs = nr_procs;
 	for (uint32_t i = 0; i < nr_procs; i++)
 		proc_make_idle(i);
@@ -149,7 +150,6 @@ static void epoll_stop(void)
 
 	rt_lock(&ep.lock);
 	ep.down = true;
-	line_dissolve();
 	rt_unlock(&ep.lock);
 	if (write(ep.downfd, &one, sizeof(one)) < 0)
 		fatal("eventfd: %s", strerror(errno));
@@ -164,7 +164,6 @@ const struct backend epoll_backend = {
 	.set_procs = epoll_set_procs,
 	.m_register = epoll_m_register,
 	.m_unregister = epoll_m_unregister,
-	.acquire = epoll_acquire,
 	.idle = epoll_idle,
 	.wake = epoll_wake,
 	.spawner = epoll_spawner,

@@ -12,12 +12,14 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "debug.h"
 #include "proc.h"
 #include "stack.h"
 
@@ -64,9 +66,9 @@ static void module_m_unregister(struct m *m)
 	ctl(GSCHED_IOC_M_UNREGISTER, NULL);
 }
 
-static int module_acquire(struct m *m, uint32_t flags)
+static int module_acquire(struct m *m)
 {
-	struct gsched_acquire a = { .flags = flags };
+	struct gsched_acquire a = { 0 };
 
 	(void)m;
 	return ctl(GSCHED_IOC_ACQUIRE, &a);
@@ -74,7 +76,7 @@ static int module_acquire(struct m *m, uint32_t flags)
 
 static int module_idle(struct m *m, int64_t deadline, uint32_t *reason)
 {
-	struct gsched_idle a = { 0 };
+	struct gsched_idle a = { .leave_ms = settings.leave_ms };
 	int64_t when;
 	int err;
 
@@ -93,11 +95,36 @@ static int module_wake(void)
 	return ctl(GSCHED_IOC_WAKE, &a);
 }
 
+static void tell_cap(void)
+{
+	char line[128];
+	int n;
+
+	n = snprintf(line, sizeof(line), "gsched: %u threads are blocked in system calls or "
+		     "page faults; other goroutines wait for them\n", settings.max_ms);
+	if (write(STDERR_FILENO, line, n) != n)
+		return;
+}
+
 static int module_spawner(bool failed)
 {
 	struct gsched_spawner a = { .flags = failed ? GSCHED_SPAWNER_FAILED : 0 };
+	int err;
 
-	return ctl(GSCHED_IOC_SPAWNER, &a);
+	for (;;) {
+		err = ctl(GSCHED_IOC_SPAWNER, &a);
+		if (err || a.reason != GSCHED_SPAWN_CAP)
+			return err;
+		tell_cap();
+		a = (struct gsched_spawner){ 0 };
+	}
+}
+
+static int module_set_times(uint64_t slice, uint64_t min_run)
+{
+	struct gsched_times a = { .slice_ns = slice, .min_run_ns = min_run };
+
+	return ctl(GSCHED_IOC_TIMES, &a);
 }
 
 static int module_fd_register(int fd, uint32_t *slot)
@@ -134,9 +161,10 @@ static void unmap(void *p, size_t size)
 static int setup(uint32_t nr_procs)
 {
 	struct gsched_setup s = {
+		.flags = settings.setup_flags,
 		.nr_procs = nr_procs,
 		.max_procs = GSCHED_MAX_PROCS,
-		.max_ms = GSCHED_MAX_MS,
+		.max_ms = settings.max_ms,
 		.max_slots = GSCHED_MAX_SLOTS,
 	};
 	int err = ctl(GSCHED_IOC_SETUP, &s);
@@ -148,7 +176,7 @@ static int setup(uint32_t nr_procs)
 	rt.shared = map(GSCHED_OFF_SHARED, sizeof(*rt.shared));
 	rt.procs = map(GSCHED_OFF_PROCS, GSCHED_MAX_PROCS * sizeof(*rt.procs));
 	rt.slots = map(GSCHED_OFF_SLOTS, be.slots_size);
-	be.ms = map(GSCHED_OFF_MS, GSCHED_MAX_MS * sizeof(*be.ms));
+	be.ms = map(GSCHED_OFF_MS, settings.max_ms * sizeof(*be.ms));
 	return rt.shared && rt.procs && rt.slots && be.ms ? 0 : -ENOMEM;
 }
 
@@ -161,6 +189,21 @@ static int64_t clock_offset(int64_t before, int64_t kernel, int64_t after)
 	if (kernel < before)
 		return kernel - before;
 	return kernel > after ? kernel - after : 0;
+}
+
+static uint32_t in_force(uint64_t offered)
+{
+	uint32_t features = 0;
+
+	if (offered & GSCHED_FEAT_HANDOFF && !(settings.setup_flags & GSCHED_SETUP_NO_HANDOFF))
+		features |= GS_FEAT_HANDOFF;
+	if (settings.setup_flags & GSCHED_SETUP_NO_HOLD)
+		return features;
+	if (offered & GSCHED_FEAT_HOLD)
+		features |= GS_FEAT_HOLD;
+	if (offered & GSCHED_FEAT_PREEMPT && !(settings.setup_flags & GSCHED_SETUP_NO_PREEMPT))
+		features |= GS_FEAT_PREEMPT;
+	return features;
 }
 
 static int query(struct gsched_query *q)
@@ -181,7 +224,7 @@ static void module_cleanup(void)
 	unmap(rt.shared, sizeof(*rt.shared));
 	unmap(rt.procs, GSCHED_MAX_PROCS * sizeof(*rt.procs));
 	unmap(rt.slots, be.slots_size);
-	unmap(be.ms, GSCHED_MAX_MS * sizeof(*be.ms));
+	unmap(be.ms, settings.max_ms * sizeof(*be.ms));
 	close(be.fd);
 	close(be.spare);
 	memset(&be, 0, sizeof(be));
@@ -199,10 +242,13 @@ static int module_start(uint32_t nr_procs)
 	err = be.spare < 0 ? -errno : query(&q);
 	if (!err)
 		err = setup(nr_procs);
+	if (!err && (settings.slice_ns || settings.min_run_ns))
+		err = module_set_times(settings.slice_ns, settings.min_run_ns);
 	if (err) {
 		module_cleanup();
 		return err;
 	}
+	rt.features = in_force(q.features);
 	stack_arena_init(q.features & GSCHED_FEAT_STACKS ? be.fd : -1);
 	return 0;
 }
@@ -224,6 +270,7 @@ const struct backend module_backend = {
 	.idle = module_idle,
 	.wake = module_wake,
 	.spawner = module_spawner,
+	.set_times = module_set_times,
 	.fd_register = module_fd_register,
 	.fd_unregister = module_fd_unregister,
 };

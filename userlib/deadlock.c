@@ -11,7 +11,17 @@
  * (high half). An M that wakes up counts that before it touches anything, so if the
  * word is the same after the look as before it, nothing has moved meanwhile. The
  * number of Ms must be the same, too: one that is being made counts before its thread
- * exists. Other threads are looked for first: once there are none, none will come.
+ * exists. When it is known that there are no other threads, none will come, but what
+ * they did before they ended must be looked at again.
+ *
+ * An M that has nothing to do may leave. It cannot cause a false verdict: until it
+ * has taken itself off rt_nr_ms it counts there but not as one that sleeps, so
+ * nobody looks; after that it is a thread that does nothing any more. Nor is a
+ * deadlock missed because of it, for two reasons. Whoever went to sleep while it still
+ * counted has not looked: so it wakes another M when it has left (m_main), which
+ * will look when it sleeps again. And that one may still see its thread, which ends
+ * a little later, and take it for a stranger's: if an M has left in the last
+ * second, who finds no hope but in other threads looks again after a while.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,7 +33,11 @@
 #include "stack.h"
 #include "timer.h"
 
+#define ENDS_WITHIN	(1000 * 1000000LL)	/* a thread, after its M has left */
+#define LOOK_AGAIN	(100 * 1000000LL)
+
 static uint64_t idle_word;
+static int64_t left_at;			/* when the last M left */
 
 static const char *const state_names[] = {
 	[G_RUNNABLE] = "runnable",
@@ -109,11 +123,20 @@ static bool other_threads(uint32_t ms)
 	return stat("/proc/self/task", &st) || st.st_nlink - 2 != ms + 1;
 }
 
-/* The one that costs a system call comes last. */
-static bool hope(uint32_t ms)
+static bool hope(void)
 {
-	return stopping() || any_work() || timers_next() || any_fd_waiter() ||
-	       other_threads(ms);
+	return stopping() || any_work() || timers_next() || any_fd_waiter();
+}
+
+/* Return: when to look again for threads that may be none but Ms that have left. */
+static int64_t look_again(void)
+{
+	int64_t left = __atomic_load_n(&left_at, __ATOMIC_RELAXED), now;
+
+	if (!left)
+		return 0;
+	now = gs_now();
+	return now - left < ENDS_WITHIN ? now + LOOK_AGAIN : 0;
 }
 
 static bool moved(uint64_t word, uint32_t ms)
@@ -123,26 +146,34 @@ static bool moved(uint64_t word, uint32_t ms)
 	       __atomic_load_n(&rt_nr_ms, __ATOMIC_RELAXED) != ms;
 }
 
-static void check(uint64_t word, uint32_t ms)
+static int64_t check(uint64_t word, uint32_t ms)
 {
 	static const char text[] =
 		"gsched: fatal: all goroutines are asleep - deadlock!\n";
 
-	if (hope(ms) || moved(word, ms))
-		return;
+	/* What costs a system call comes only if all the rest is without hope. */
+	if (hope())
+		return 0;
+	if (other_threads(ms))
+		return look_again();
+	if (hope() || moved(word, ms))
+		return 0;
 	if (write(STDERR_FILENO, text, sizeof(text) - 1) > 0)
 		dump_goroutines();
 	abort();
 }
 
-/** idle_begin - an M is about to sleep. */
-void idle_begin(void)
+/**
+ * idle_begin - an M is about to sleep
+ *
+ * Return: when it shall wake up to look again, 0: never.
+ */
+int64_t idle_begin(void)
 {
 	uint64_t word = __atomic_add_fetch(&idle_word, 1, __ATOMIC_SEQ_CST);
 	uint32_t ms = __atomic_load_n(&rt_nr_ms, __ATOMIC_SEQ_CST);
 
-	if ((uint32_t)word == ms)
-		check(word, ms);
+	return (uint32_t)word == ms ? check(word, ms) : 0;
 }
 
 /** idle_end - it is awake. */
@@ -151,8 +182,15 @@ void idle_end(void)
 	__atomic_fetch_add(&idle_word, (1ULL << 32) - 1, __ATOMIC_SEQ_CST);
 }
 
+/** idle_left - an M leaves: its thread will end soon. */
+void idle_left(void)
+{
+	__atomic_store_n(&left_at, gs_now(), __ATOMIC_RELAXED);
+}
+
 /** idle_reset - for a new runtime. */
 void idle_reset(void)
 {
 	idle_word = 0;
+	left_at = 0;
 }

@@ -4,7 +4,8 @@
  * of Ps), epoll_idle.c (Ms and Ps), epoll_watch.c (descriptors), epoll_monitor.c.
  *
  * The backend does what the module does but for what only a kernel can: an M that
- * blocks keeps its P, and nobody is preempted.
+ * blocks keeps its P, and nobody is preempted. So an M lacks a P only while it is
+ * idle, and the tick never runs.
  *
  * Lock: ep.lock protects all of struct epoll_be, P states and nr_idle; functions
  * marked "locked" are called with it. Descriptors are registered and looked up under
@@ -41,7 +42,6 @@ struct epoll_be {
 	uint32_t made_procs;		/* Ps that exist or did */
 	uint32_t sleepers;		/* Ms in idle() */
 	uint32_t token;			/* the P + 1 that the next one takes */
-	struct m *waiting, *last_waiting;	/* Ms in acquire(), in order */
 	struct gsched_m *ms;
 	uint32_t nr_ms, free_ms[MAX_MS], nr_free_ms;
 
@@ -69,11 +69,9 @@ void proc_unmake_idle(uint32_t proc);
 uint32_t proc_find_idle(uint32_t hint);
 void proc_offer(uint32_t proc);
 int wake_locked(void);
-void line_dissolve(void);
 /* the calls */
 int epoll_m_register(struct m *m);
 void epoll_m_unregister(struct m *m);
-int epoll_acquire(struct m *m, uint32_t flags);
 int epoll_idle(struct m *m, int64_t deadline, uint32_t *reason);
 int epoll_wake(void);
 

@@ -16,16 +16,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "debug.h"
 #include "epoll.h"
-#include "futex.h"
 #include "timer.h"
-
-/* m->futex of an M that waits for a P */
-enum {
-	LINE_WAITS,
-	LINE_SERVED,
-	LINE_DOWN,
-};
 
 /** epoll_kick - wake one of the sleepers. */
 void epoll_kick(void)
@@ -105,38 +98,13 @@ static bool take_idle(struct m *m, uint32_t hint)
 	return true;
 }
 
-static struct m *next_waiting(void)
-{
-	struct m *m = ep.waiting;
-
-	if (m)
-		ep.waiting = m->next;
-	return m;
-}
-
-/* The last touch of @m but for the wake, which needs no memory behind the word. */
-static void tell(struct m *m, uint32_t what)
-{
-	__atomic_store_n(&m->futex, what, __ATOMIC_RELEASE);
-	futex_wake(&m->futex, 1);
-}
-
-/** proc_offer - a P is free: who waits for one gets it. Locked. */
+/** proc_offer - a P is free: it is idle now, or dead if its number is too high. Locked. */
 void proc_offer(uint32_t proc)
 {
-	struct m *m;
-
-	if (proc >= rt.shared->nr_procs) {
+	if (proc >= rt.shared->nr_procs)
 		proc_set_state(proc, GSCHED_P_DEAD, GSCHED_NONE);
-		return;
-	}
-	m = next_waiting();
-	if (!m) {
+	else
 		proc_make_idle(proc);
-		return;
-	}
-	assign(m, proc);
-	tell(m, LINE_SERVED);
 }
 
 static void give_up_p(struct m *m)
@@ -180,48 +148,6 @@ void epoll_m_unregister(struct m *m)
 	give_up_p(m);
 	ep.free_ms[ep.nr_free_ms++] = m->id;
 	rt_unlock(&ep.lock);
-}
-
-/** line_dissolve - the runtime ends: nobody waits for a P any more. Locked. */
-void line_dissolve(void)
-{
-	struct m *m;
-
-	while ((m = next_waiting()))
-		tell(m, LINE_DOWN);
-}
-
-static void wait_in_line(struct m *m)
-{
-	m->next = NULL;
-	__atomic_store_n(&m->futex, LINE_WAITS, __ATOMIC_RELAXED);
-	if (ep.waiting)
-		ep.last_waiting->next = m;
-	else
-		ep.waiting = m;
-	ep.last_waiting = m;
-}
-
-/** epoll_acquire - backend.acquire */
-int epoll_acquire(struct m *m, uint32_t flags)
-{
-	uint32_t told = LINE_SERVED;
-
-	rt_lock(&ep.lock);
-	if (flags & GSCHED_ACQUIRE_YIELD && ep.waiting)
-		give_up_p(m);
-	if (ep.down)
-		told = LINE_DOWN;
-	else if (m->shared->proc == GSCHED_NONE && !take_idle(m, GSCHED_NONE))
-		told = LINE_WAITS;
-	if (told == LINE_WAITS)
-		wait_in_line(m);
-	rt_unlock(&ep.lock);
-	while (told == LINE_WAITS) {
-		futex_wait(&m->futex, LINE_WAITS, 0);
-		told = __atomic_load_n(&m->futex, __ATOMIC_ACQUIRE);
-	}
-	return told == LINE_DOWN ? -ESHUTDOWN : 0;
 }
 
 /* -------------------------------------------------------------- wake and idle */
@@ -303,13 +229,45 @@ static int64_t earlier(int64_t a, int64_t b)
 	return !a || (b && b < a) ? b : a;
 }
 
+/* When an idle M asks whether it is one too many. */
+struct leave {
+	int64_t when;			/* 0: never */
+	int64_t pause;
+};
+
+static struct leave leave_begin(void)
+{
+	int64_t pause = settings.leave_ms * 1000000LL;
+
+	return (struct leave){ .when = pause ? gs_now() + pause : 0, .pause = pause };
+}
+
+/*
+ * Locked. Those that idle from now on count this one, so it need not ask again, were
+ * it not that the number of Ps may fall: it asks more and more rarely.
+ */
+static bool too_many(struct leave *leave)
+{
+	int64_t now;
+
+	if (!leave->when)
+		return false;
+	now = gs_now();
+	if (now < leave->when)
+		return false;
+	leave->pause *= 2;
+	leave->when = now + leave->pause;
+	return ep.sleepers > rt.shared->nr_procs;
+}
+
 /** epoll_idle - backend.idle */
 int epoll_idle(struct m *m, int64_t deadline, uint32_t *reason)
 {
 	struct epoll_event ev[BATCH];
 	uint32_t hint = m->shared->proc, to;
+	struct leave leave = leave_begin();
 	bool work, late = false, kicked;
-	int n = 0;
+	int n = 0, err = 0;
 
 	rt_lock(&ep.lock);
 	ep.sleepers++;
@@ -333,16 +291,21 @@ int epoll_idle(struct m *m, int64_t deadline, uint32_t *reason)
 		work |= watch_events(ev, n, to, &kicked) > 0;
 		if (leave_idle(m, work, late, hint, reason))
 			break;
+		if (!work && too_many(&leave)) {
+			err = -ETIME;
+			break;
+		}
 		rt_unlock(&ep.lock);
 		/* Others hold all Ps: they see this work and their timers. */
 		work = false;
 		if (late)
 			deadline = 0;
-		n = wait_events(ev, deadline);
+		n = wait_events(ev, earlier(deadline, leave.when));
 		late = deadline && gs_now() >= deadline;
 	}
 	ep.sleepers--;
-	n = ep.down ? -ESHUTDOWN : 0;
+	if (ep.down)
+		err = -ESHUTDOWN;
 	rt_unlock(&ep.lock);
-	return n;
+	return err;
 }

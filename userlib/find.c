@@ -29,7 +29,8 @@
 static void attn_clear(struct gsched_proc *p, uint32_t bits)
 {
 	/* Before the look at what they stand for. */
-	__atomic_fetch_and(&p->attention, ~bits, __ATOMIC_SEQ_CST);
+	if (bits)
+		__atomic_fetch_and(&p->attention, ~bits, __ATOMIC_SEQ_CST);
 }
 
 /** any_work - does any queue or inbox hold a G? A hint without a barrier. */
@@ -48,7 +49,7 @@ bool any_work(void)
 
 static void wake_if_work(void)
 {
-	if (__atomic_load_n(&rt.shared->nr_idle, __ATOMIC_RELAXED) && any_work())
+	if (p_available() && any_work())
 		rt.backend->wake();
 }
 
@@ -69,11 +70,11 @@ static bool spin_end(struct m *m)
 
 /*
  * Others may have pushed and, seeing this M spin, have left it at that; their
- * push may still be in their CPU's store buffer. Only matters while a P is idle.
+ * push may still be in their CPU's store buffer. Only matters while a P can be had.
  */
 static void found_work(struct m *m)
 {
-	if (!spin_end(m) || !__atomic_load_n(&rt.shared->nr_idle, __ATOMIC_RELAXED))
+	if (!spin_end(m) || !p_available())
 		return;
 	if (rt.membarrier)
 		syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
@@ -102,28 +103,39 @@ static bool linger(struct m *m)
 		return false;
 	for (int i = 0; i < LINGER_SPINS; i++) {
 		if (__atomic_load_n(&p->inbox, __ATOMIC_RELAXED) || global_len() ||
-		    __atomic_load_n(&p->attention, __ATOMIC_RELAXED) &
-			    (GSCHED_ATTN_RETIRE | ATTN_STOP))
+		    __atomic_load_n(&p->attention, __ATOMIC_RELAXED) & ATTN_GIVE_UP)
 			return true;
 		arch_pause();
 	}
 	return false;
 }
 
-static void idle(struct m *m)
+/**
+ * m_idle - give the P up and sleep until there may be something to do
+ * @m: the M, on its own stack, in a section
+ *
+ * Afterwards @m has a P, or is leaving. When an M leaves it wakes another (m_main),
+ * which takes over the timer that this one may have slept for.
+ */
+void m_idle(struct m *m)
 {
+	int64_t deadline = timers_next(), look_again;
 	uint32_t reason = 0;
-	int64_t deadline = timers_next();
 	int err;
 
 	if (m->spinning)
 		spin_end(m);
 	timers_sleep_begin(deadline);
-	idle_begin();
-	err = rt.backend->idle(m, deadline, &reason);
+	look_again = idle_begin();
+	if (!look_again || (deadline && deadline < look_again))
+		look_again = deadline;
+	err = rt.backend->idle(m, look_again, &reason);
 	idle_end();
 	timers_sleep_end(deadline);
+	m->leaving = err;
 	m->spinning = !err && reason == GSCHED_IDLE_WORK;
+	/* An owner that gives its P up by itself leaves no work there. */
+	m->took_over = !err && runq_has_work(m_proc(m));
 }
 
 /* -------------------------------------------------------- a P that must retire */
@@ -159,7 +171,48 @@ static void retire(struct m *m)
 	gfree_empty(m);
 	queue_to_global(m);
 	attn_clear(p, GSCHED_ATTN_RETIRE);
-	idle(m);
+	m_idle(m);
+}
+
+/* What the kernel left behind when it took a P from an owner that was not here to retire. */
+static void rescue_from(struct m *m, struct gsched_proc *p)
+{
+	struct g *batch[RUNQ_HALF];
+	struct g_list l = { 0 };
+	int64_t now = 0;
+	uint32_t n;
+
+	timers_run(m, p, &now);
+	inbox_drain(m, p);
+	if (!runq_has_work(p))
+		return;
+	runq_share_all(m_proc(m));
+	n = runq_grab(p, batch, true);
+	for (uint32_t i = 0; i < n; i++)
+		g_list_add(&l, batch[i]);
+	if (n)
+		global_put(&l);
+}
+
+/*
+ * Ms that find nothing to do look at dead Ps as at any other. Where nobody ever gets
+ * to that, those with work of their own do it now and then, at one at a time: there
+ * may be a thousand.
+ */
+static void rescue(struct m *m)
+{
+	uint32_t first = __atomic_load_n(&rt.shared->nr_procs, __ATOMIC_RELAXED);
+	uint32_t n = seen_procs();
+	struct p_local *l = p_local(m_proc(m));
+	struct gsched_proc *p;
+
+	if (first >= n)
+		return;
+	if (l->rescue < first || l->rescue >= n)
+		l->rescue = first;
+	p = rt.procs + l->rescue++;
+	if (__atomic_load_n(&p->state, __ATOMIC_RELAXED) == GSCHED_P_DEAD)
+		rescue_from(m, p);
 }
 
 /* ------------------------------------------------------------------ attention */
@@ -171,24 +224,27 @@ static void attend(struct m *m, uint32_t bits)
 	struct gsched_proc *p = m_proc(m);
 	int64_t now = 0;
 
-	attn_clear(p, bits & ATTN_HERE);
 	if (bits & GSCHED_ATTN_INBOX)
 		inbox_drain(m, p);
 	if (bits & GSCHED_ATTN_TIMER)
 		timers_run(m, p, &now);
 }
 
-/* On g0, so that no G is stuck with the M while it has no P. */
+/*
+ * On g0, so that no G is stuck with the M while it has no P. For HELD the P goes to an M
+ * that has a G in hand; this one has none, so it does not queue for a P behind those,
+ * but is idle until the kernel finds that it is the run queue's turn.
+ */
 static void give_up(struct m *m, uint32_t bits)
 {
 	if (bits & GSCHED_ATTN_RETIRE) {
 		retire(m);
 	} else if (bits & GSCHED_ATTN_HELD) {
-		attn_clear(m_proc(m), GSCHED_ATTN_HELD);
-		/* Who sleeps does not look for work. */
+		attn_clear(m_proc(m), GSCHED_ATTN_HELD | GSCHED_ATTN_PREEMPT);
+		/* Who sleeps does not look for work; the P may not be idle even then. */
 		if (m->spinning)
 			found_work(m);
-		rt.backend->acquire(m, GSCHED_ACQUIRE_YIELD);
+		m_idle(m);
 	}
 }
 
@@ -207,7 +263,41 @@ static struct g *look_around(struct m *m)
 		rt.backend->poll(m, POLL_INTERVAL);
 	inbox_drain(m, p);
 	timers_run(m, p, &now);
+	rescue(m);
 	return global_take(m, 1);
+}
+
+/*
+ * @old Gs have waited for their turn, the others in the queue have just become able to
+ * run. These come first; but then one of the old ones runs before it is so again.
+ */
+static void new_before_old(struct gsched_proc *p, uint32_t old)
+{
+	struct p_local *l = p_local(p);
+	uint32_t len = runq_len(p), head = (uint32_t)__atomic_load_n(&p->head, __ATOMIC_RELAXED);
+
+	if (!old || len <= old || l->old_turn - head - 1 <= GSCHED_RING_SIZE)
+		return;
+	runq_rotate(p, old);
+	l->old_turn = head + len + 1;
+}
+
+/*
+ * The P was taken from a G that did not let others run, perhaps because something
+ * woke. The Gs in the queue may be of the same kind.
+ */
+static struct g *pick_after_hog(struct m *m)
+{
+	struct gsched_proc *p = m_proc(m);
+	uint32_t old = runq_len(p);
+	struct g *g;
+
+	m->took_over = false;
+	g = look_around(m);
+	if (g)
+		return g;
+	new_before_old(p, old);
+	return runq_pop(p);
 }
 
 /**
@@ -222,12 +312,14 @@ struct g *pick_slow(struct m *m)
 	uint32_t attention = __atomic_load_n(&p->attention, __ATOMIC_RELAXED);
 	struct g *g = NULL;
 
-	if (attention & ATTN_HERE)
-		attend(m, attention);
-	if (p_local(p)->countdown)
-		p_local(p)->countdown--;
-	else
+	attn_clear(p, attention & ATTN_HERE);
+	if (attention & GSCHED_ATTN_PREEMPT || m->took_over)
+		return pick_after_hog(m);
+	attend(m, attention);
+	if (!p_local(p)->countdown)
 		g = look_around(m);
+	else
+		p_local(p)->countdown--;
 	return g ? g : runq_pop(p);
 }
 
@@ -309,7 +401,7 @@ static struct g *find_once(struct m *m)
 	struct g *g;
 
 	give_up(m, __atomic_load_n(&m_proc(m)->attention, __ATOMIC_RELAXED));
-	if (stopping())
+	if (stopping() || m->leaving)
 		return NULL;
 	g = pick_slow(m);
 	if (!g) {
@@ -328,11 +420,11 @@ static struct g *find_once(struct m *m)
  * find_runnable - find a G, waiting for one as long as it takes
  * @m: the M, on its own stack
  *
- * Return: the G, or NULL: the runtime stops.
+ * Return: the G, or NULL: the M is to end.
  */
 struct g *find_runnable(struct m *m)
 {
-	while (!stopping()) {
+	while (!stopping() && !m->leaving) {
 		struct g *g = find_once(m);
 
 		if (g) {
@@ -340,8 +432,8 @@ struct g *find_runnable(struct m *m)
 				found_work(m);
 			return g;
 		}
-		if (!gfree_trim() && !linger(m))
-			idle(m);
+		if (!m->leaving && !gfree_trim() && !linger(m))
+			m_idle(m);
 	}
 	if (m->spinning)
 		spin_end(m);

@@ -30,9 +30,24 @@ static bool lock_spin(struct rt_lock *l)
 	return false;
 }
 
+#ifdef GS_DEBUG
+static void check_section(void)
+{
+	struct m *m = m_self();
+
+	if (m && !m->shared->in_sched)
+		fatal("a runtime lock is taken outside of a section");
+}
+#else
+static void check_section(void)
+{
+}
+#endif
+
 /** rt_lock - take @l. In a section, or on a thread that is no M. */
 void rt_lock(struct rt_lock *l)
 {
+	check_section();
 	if (likely(lock_try(l)) || lock_spin(l))
 		return;
 	/* Who has slept does not know whether others still do: 2 stays. */

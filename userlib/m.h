@@ -3,7 +3,7 @@
  * m.h: a thread that runs goroutines, and the sections in which it holds on to
  * its P.
  *
- * All of struct m is the thread's own, but for what the backend uses to wake it.
+ * All of struct m is the thread's own.
  */
 #ifndef GS_M_H
 #define GS_M_H
@@ -29,12 +29,10 @@ struct m {
 	struct arch_ctx g0;		/* the thread's own stack */
 	struct san_ctx g0_san;
 	bool spinning;			/* counts in shared->nr_spinning */
+	bool leaving;			/* has no P and gets none: is to end */
+	bool took_over;			/* its P was taken from another M */
 	uint32_t rand;
-
-	/* The backend's. */
-	struct m *next;
-	uint32_t futex;
-	uint32_t id;
+	uint32_t id;			/* the backend's */
 } __attribute__((aligned(64)));
 
 static inline struct m *m_self(void)

@@ -7,9 +7,11 @@
  *
  * field        written by                     read by
  * countdown .. owner                          owner
- *  free
+ *  id_end
  * trace        trace_start, trace_stop        owner
  * trace_busy   owner                          trace_stop
+ * old_turn,    owner                          owner
+ *  rescue
  * thieves      thieves                        owner, see runq.c
  * timers       any, under its lock            any
  *
@@ -44,6 +46,8 @@ struct p_local {
 	uint64_t id, id_end;		/* numbers for new Gs */
 	struct trace_ring *trace;
 	uint32_t trace_busy;
+	uint32_t old_turn;		/* head + 1 after a G that has waited runs */
+	uint32_t rescue;		/* the dead P to look at next */
 	uint32_t reserved;
 
 	struct timers timers __attribute__((aligned(64)));

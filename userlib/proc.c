@@ -20,6 +20,33 @@
 /* ------------------------------------------------------------------ wake-ups */
 
 /*
+ * A P can be had, or nobody would notice if this one were kept from what was queued. An M
+ * on its own stack keeps it from nobody: it comes to start_tick(), or idles.
+ */
+static __attribute__((noinline)) void wake_slow(struct m *m)
+{
+	bool p = p_available() && !__atomic_load_n(&rt.shared->nr_spinning, __ATOMIC_RELAXED);
+	bool tick = tick_stopped() && !(m && !m_g(m));
+
+	if (p || tick)
+		rt.backend->wake();
+}
+
+/*
+ * A G goes on, for how long nobody knows, and the kernel's tick does not run: it shall
+ * if others wait here, or if a timer is due before the tick looks.
+ */
+static __attribute__((noinline)) void start_tick(struct m *m)
+{
+	struct gsched_proc *p = m_proc(m);
+	uint64_t when = __atomic_load_n(&p->next_when, __ATOMIC_RELAXED);
+	uint64_t next = __atomic_load_n(&rt.shared->tick_next, __ATOMIC_RELAXED);
+
+	if (runq_has_work(p) || (when && (!next || when < next)))
+		rt.backend->wake();
+}
+
+/*
  * wake_idle_inline - work has been queued: set an idle P to it
  *
  * Whoever has pushed and then sees no idle P, or somebody who spins, may leave it
@@ -33,20 +60,23 @@
  *
  *   push                               nr_spinning--, in find.c
  *   load nr_spinning                   the same barrier, look at all queues
+ *
+ * An owner that blocks takes no such pains: nr_blocked may be seen too late, and
+ * tick_on, too. The kernel's tick makes up for the first, and its last look, a while
+ * after it has stored 0 in tick_on, for the second.
  */
-static inline __attribute__((always_inline)) void wake_idle_inline(void)
+static inline __attribute__((always_inline)) void wake_idle_inline(struct m *m)
 {
 	if (unlikely(!rt.membarrier))
 		arch_barrier();
-	if (unlikely(__atomic_load_n(&rt.shared->nr_idle, __ATOMIC_RELAXED)) &&
-	    !__atomic_load_n(&rt.shared->nr_spinning, __ATOMIC_RELAXED))
-		rt.backend->wake();
+	if (unlikely(p_available() || tick_stopped()))
+		wake_slow(m);
 }
 
 /** wake_idle - wake_idle_inline for others. */
 void wake_idle(void)
 {
-	wake_idle_inline();
+	wake_idle_inline(NULL);
 }
 
 /* The ring is full: half of it and @g go to the global queue. */
@@ -110,7 +140,7 @@ void ready(struct m *m, struct g *g)
 	}
 	set_runnable(m, g);
 	queue_next(m, g);
-	wake_idle_inline();
+	wake_idle_inline(m);
 }
 
 void ready_tail(struct m *m, struct g *g)
@@ -121,7 +151,7 @@ void ready_tail(struct m *m, struct g *g)
 	}
 	set_runnable(m, g);
 	queue_tail(m, g);
-	wake_idle_inline();
+	wake_idle_inline(m);
 }
 
 /* ---------------------------------------------------------------- the switch */
@@ -143,7 +173,7 @@ static inline struct g *finish_left(struct m *m)
 	m->left = NULL;
 	if (likely(!m->commit)) {
 		queue_tail(m, g);
-		wake_idle_inline();
+		wake_idle_inline(m);
 		return NULL;
 	}
 	return m->commit(g, m->commit_arg) ? NULL : g;
@@ -173,8 +203,11 @@ static inline __attribute__((always_inline)) struct m *arrive(struct g *self)
 		struct m *m = m_self();
 		struct g *back = finish_left(m);
 
-		if (likely(!back))
+		if (likely(!back)) {
+			if (unlikely(tick_stopped()))
+				start_tick(m);
 			return m;
+		}
 		__atomic_store_n(&self->state, G_RUNNABLE, __ATOMIC_RELAXED);
 		leave_for(m, self, commit_next, NULL);
 		set_executing(m, back);
@@ -296,7 +329,7 @@ static ARCH_SWITCHES struct m *yield_slow(struct m *m)
 	uint32_t attention = __atomic_load_n(&m_proc(m)->attention, __ATOMIC_RELAXED);
 	struct g *self = m_g(m), *g = NULL;
 
-	if (!(attention & ATTN_LEAVE & ~GSCHED_ATTN_PREEMPT)) {
+	if (!(attention & ATTN_GIVE_UP)) {
 		g = pick_slow(m);
 		if (!g)
 			g = global_take(m, RUNQ_HALF);
@@ -352,7 +385,7 @@ void sec_attention(struct m *m)
 /** sec_acquire - a section begins without a P. */
 void sec_acquire(struct m *m)
 {
-	if (rt.backend->acquire(m, 0))
+	if (rt.backend->acquire(m))
 		m_leave(m);
 }
 

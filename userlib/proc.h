@@ -16,6 +16,25 @@ static inline bool stopping(void)
 	return __atomic_load_n(&rt_stopping, __ATOMIC_RELAXED);
 }
 
+/* may_alias: the kernel, and the portable backend, write the halves. */
+typedef uint64_t __attribute__((may_alias)) nr_idle_and_blocked;
+
+/* p_available - is any P idle, or can be taken from an owner that is blocked? */
+static inline bool p_available(void)
+{
+	return __atomic_load_n((nr_idle_and_blocked *)&rt.shared->nr_idle, __ATOMIC_RELAXED);
+}
+
+/* tick_stopped - would nobody notice soon if a G computed for long? */
+static inline bool tick_stopped(void)
+{
+	return !__atomic_load_n(&rt.shared->tick_on, __ATOMIC_RELAXED);
+}
+
+_Static_assert(offsetof(struct gsched_shared, nr_idle) % 8 == 0 &&
+	       offsetof(struct gsched_shared, nr_blocked) ==
+	       offsetof(struct gsched_shared, nr_idle) + 4, "both are loaded at once");
+
 /* proc.c */
 void g_init(struct m *m, struct g *g, void (*fn)(void *), void *arg);
 void g_ids_reset(void);
@@ -27,14 +46,16 @@ void wake_idle(void);
 struct g *pick_slow(struct m *m);
 struct g *find_runnable(struct m *m);
 bool any_work(void);
+void m_idle(struct m *m);
 
 /* inbox.c */
 void inbox_drain(struct m *m, struct gsched_proc *from);
 void inbox_push(struct gsched_proc *p, uint32_t node, struct g *g);
 
 /* deadlock.c */
-void idle_begin(void);
+int64_t idle_begin(void);
 void idle_end(void);
+void idle_left(void);
 void idle_reset(void);
 void dump_goroutines(void);
 const char *state_name(enum g_state state);

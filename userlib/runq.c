@@ -27,14 +27,29 @@ static uint64_t head_add(uint64_t head, uint32_t n)
 	return (head & RUNQ_SHARED) | (uint32_t)(head + n);
 }
 
-/* In a bracket. */
-static struct g *pop_shared(struct gsched_proc *p)
+/* The queue's first; in a bracket, in either mode. */
+static struct g *pop_ring(struct gsched_proc *p)
 {
 	uint64_t h = __atomic_load_n(&p->head, __ATOMIC_ACQUIRE);
 	uint32_t t = __atomic_load_n(&p->tail, __ATOMIC_RELAXED);
 	struct g *g;
 
-	if (p_local(p)->next_runs < RUNNEXT_LIMIT || (uint32_t)h == t) {
+	do {
+		if ((uint32_t)h == t)
+			return NULL;
+		g = runq_entry(p, h);
+	} while (!head_cas(p, &h, head_add(h, 1)));
+	return g;
+}
+
+/* In a bracket. */
+static struct g *pop_shared(struct gsched_proc *p)
+{
+	uint32_t h = (uint32_t)__atomic_load_n(&p->head, __ATOMIC_RELAXED);
+	uint32_t t = __atomic_load_n(&p->tail, __ATOMIC_RELAXED);
+	struct g *g;
+
+	if (p_local(p)->next_runs < RUNNEXT_LIMIT || h == t) {
 		g = (struct g *)(uintptr_t)__atomic_exchange_n(&p->runnext, 0,
 							       __ATOMIC_ACQ_REL);
 		if (g) {
@@ -43,12 +58,7 @@ static struct g *pop_shared(struct gsched_proc *p)
 		}
 	}
 	p_local(p)->next_runs = 0;
-	do {
-		if ((uint32_t)h == t)
-			return NULL;
-		g = runq_entry(p, h);
-	} while (!head_cas(p, &h, head_add(h, 1)));
-	return g;
+	return pop_ring(p);
 }
 
 /**
@@ -85,7 +95,7 @@ struct g *runq_set_next(struct gsched_proc *p, struct g *g)
 	} else {
 		old = __atomic_exchange_n(&p->runnext, (uintptr_t)g, __ATOMIC_ACQ_REL);
 	}
-	runq_end(p);
+	runq_end_push(p);
 	return (struct g *)(uintptr_t)old;
 }
 
@@ -111,8 +121,27 @@ uint32_t runq_take_half(struct gsched_proc *p, struct g **batch)
 		if (head_cas(p, &h, head_add(h, RUNQ_HALF)))
 			n = RUNQ_HALF;
 	}
-	runq_end(p);
+	runq_end_push(p);
 	return n;
+}
+
+/**
+ * runq_rotate - the owner moves the first Gs behind the others
+ * @p: its P
+ * @n: how many
+ */
+void runq_rotate(struct gsched_proc *p, uint32_t n)
+{
+	while (n--) {
+		struct g *g;
+
+		runq_begin(p);
+		g = pop_ring(p);
+		runq_end_push(p);
+		/* There is room: for the one that was taken. */
+		if (!g || !runq_push(p, g))
+			return;
+	}
 }
 
 /* ------------------------------------------------------------------ thieves */
@@ -192,10 +221,9 @@ void runq_share_all(struct gsched_proc *except)
 	}
 }
 
-/* Copies the victim's older half behind @to's tail, which does not move yet. */
-static uint32_t grab(struct gsched_proc *to, struct gsched_proc *from)
+/* Takes the victim's older half. */
+static uint32_t grab_half(struct gsched_proc *from, struct g **batch)
 {
-	uint32_t tail = __atomic_load_n(&to->tail, __ATOMIC_RELAXED);
 	uint64_t h = __atomic_load_n(&from->head, __ATOMIC_ACQUIRE);
 
 	for (;;) {
@@ -210,7 +238,7 @@ static uint32_t grab(struct gsched_proc *to, struct gsched_proc *from)
 			continue;
 		}
 		for (uint32_t i = 0; i < n; i++)
-			runq_set_entry(to, tail + i, runq_entry(from, (uint32_t)h + i));
+			batch[i] = runq_entry(from, (uint32_t)h + i);
 		if (head_cas(from, &h, head_add(h, n)))
 			return n;
 	}
@@ -239,7 +267,29 @@ static struct g *grab_next(struct gsched_proc *from)
 }
 
 /**
- * runq_steal - take half of another P's queue
+ * runq_grab - take half of another P's queue
+ * @from:     the victim; nothing is taken from an exclusive queue
+ * @batch:    room for RUNQ_HALF Gs
+ * @next_too: take runnext if there is nothing else
+ *
+ * Return: how many.
+ */
+uint32_t runq_grab(struct gsched_proc *from, struct g **batch, bool next_too)
+{
+	uint32_t n;
+
+	thief_enter(from);
+	n = grab_half(from, batch);
+	if (!n && next_too && is_shared(from)) {
+		batch[0] = grab_next(from);
+		n = !!batch[0];
+	}
+	thief_leave(from);
+	return n;
+}
+
+/**
+ * runq_steal - take half of another P's queue into one's own
  * @to:       the caller's P, whose ring is at most half full
  * @from:     the victim; nothing is taken from an exclusive queue
  * @next_too: take runnext if there is nothing else
@@ -248,23 +298,19 @@ static struct g *grab_next(struct gsched_proc *from)
  */
 struct g *runq_steal(struct gsched_proc *to, struct gsched_proc *from, bool next_too)
 {
-	struct g *g = NULL;
-	uint32_t n, tail;
+	struct g *batch[RUNQ_HALF];
+	uint32_t tail = __atomic_load_n(&to->tail, __ATOMIC_RELAXED), n;
 
 	if (!runq_has_work(from))
 		return NULL;
-	thief_enter(from);
-	n = grab(to, from);
-	if (!n && next_too && is_shared(from))
-		g = grab_next(from);
-	thief_leave(from);
+	n = runq_grab(from, batch, next_too);
 	if (!n)
-		return g;
-	/* The last of the batch is run; the others become visible in their order. */
-	tail = __atomic_load_n(&to->tail, __ATOMIC_RELAXED) + n - 1;
-	g = runq_entry(to, tail);
-	__atomic_store_n(&to->tail, tail, __ATOMIC_RELEASE);
-	return g;
+		return NULL;
+	/* The last of the batch is run; the others become visible at once. */
+	for (uint32_t i = 0; i < n - 1; i++)
+		runq_set_entry(to, tail + i, batch[i]);
+	__atomic_store_n(&to->tail, tail + n - 1, __ATOMIC_RELEASE);
+	return batch[n - 1];
 }
 
 /* ------------------------------------------------------- back to EXCL: owner */

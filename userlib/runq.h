@@ -70,6 +70,18 @@ static inline void runq_end(struct gsched_proc *p)
 	__atomic_store_n(&p->steps, p->steps + 1, __ATOMIC_RELEASE);
 }
 
+/*
+ * runq_end_push - the end of a bracket in which no G was looked for
+ *
+ * It is no scheduling step, so the kernel, which takes the P from owners that make
+ * none, shall not see one: @steps is as before. A thief that waits for the bracket's
+ * end may take the next bracket for the same one, and gives up a little later.
+ */
+static inline void runq_end_push(struct gsched_proc *p)
+{
+	__atomic_store_n(&p->steps, p->steps - 1, __ATOMIC_RELEASE);
+}
+
 /* runq_exclusive - may the owner use plain loads and stores? In a bracket. */
 static inline bool runq_exclusive(struct gsched_proc *p)
 {
@@ -153,8 +165,10 @@ static inline bool runq_has_work(struct gsched_proc *p)
 struct g *runq_pop(struct gsched_proc *p);
 struct g *runq_set_next(struct gsched_proc *p, struct g *g);
 uint32_t runq_take_half(struct gsched_proc *p, struct g **batch);
+void runq_rotate(struct gsched_proc *p, uint32_t n);
 void runq_calm(struct gsched_proc *p);
 void runq_share_all(struct gsched_proc *except);
+uint32_t runq_grab(struct gsched_proc *from, struct g **batch, bool next_too);
 struct g *runq_steal(struct gsched_proc *to, struct gsched_proc *from, bool next_too);
 
 #endif /* GS_RUNQ_H */

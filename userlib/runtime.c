@@ -22,6 +22,7 @@
 
 #include "gfree.h"
 #include "altstack.h"
+#include "debug.h"
 #include "fdtable.h"
 #include "runtime.h"
 #include "stack.h"
@@ -193,6 +194,9 @@ static int start(void)
 {
 	int err = once_per_process();
 
+	if (err)
+		return err;
+	err = settings_read();
 	if (err)
 		return err;
 	membarrier_register();
@@ -401,6 +405,23 @@ void gs_set_name(const char *name)
 const char *gs_backend(void)
 {
 	return __atomic_load_n(&state, __ATOMIC_ACQUIRE) == RUNNING ? rt.backend->name : NULL;
+}
+
+unsigned int gs_features(void)
+{
+	return gs_backend() ? rt.features : 0;
+}
+
+int gs_set_slice(int64_t slice_ns, int64_t min_run_ns)
+{
+	int err = -ENOTSUP;
+
+	if (slice_ns < 0 || min_run_ns < 0 || !runtime_enter())
+		return -EINVAL;
+	if (rt.backend->set_times)
+		err = rt.backend->set_times(slice_ns, min_run_ns);
+	runtime_leave();
+	return err;
 }
 
 /** exit_outside - gs_goexit on a thread that is no M. */

@@ -20,8 +20,16 @@
  * section and go on in another's: a section may begin in one G and end in another.
  * park() is called at nesting depth one.
  *
+ * Outside of a section the kernel may take the P at any instruction, and keep the
+ * thread from user mode until it has another; meanwhile other Gs run. The G stays
+ * where it is: it leaves its M at its own calls only. So what belongs to the thread
+ * or to the G (m_self(), m_g(), a pthread mutex, malloc's lock) is good outside of
+ * sections, too; what belongs to the P is not, and nothing may wait there by
+ * spinning for another thread that needs a P.
+ *
  * Runtime locks (struct rt_lock) are held inside sections only (threads that are
- * no Ms have none and need none). Order: an object's lock (channel, mutex, fd) ->
+ * no Ms have none and need none): all Ms that want the lock of one that has lost its
+ * P would wait for it, holding theirs. Order: an object's lock (channel, mutex, fd) ->
  * timer heap lock -> global queue lock -> the backend's lock. Two object locks are
  * never held at once.
  */
@@ -73,6 +81,7 @@ struct runtime {
 	uint32_t max_procs;
 	uint32_t seen_procs;		/* Ps that exist or ever did */
 	uint32_t cpus;			/* that the process may use */
+	uint32_t features;		/* GS_FEAT_* in force */
 	bool membarrier;		/* the kernel can interrupt all our CPUs */
 	int64_t clock_offset;		/* the kernel's clock minus gs_now()'s */
 };
@@ -90,6 +99,9 @@ static inline struct gsched_proc *m_proc(struct m *m)
 /* What sec_leave looks for: the P is wanted by others. */
 #define ATTN_STOP	(1U << 17)	/* the runtime ends; set for all Ps, for ever */
 #define ATTN_LEAVE	(GSCHED_ATTN_PREEMPT | GSCHED_ATTN_HELD | GSCHED_ATTN_RETIRE | ATTN_STOP)
+
+/* Of these the first wants another G to run here, the others want the P. */
+#define ATTN_GIVE_UP	(ATTN_LEAVE & ~GSCHED_ATTN_PREEMPT)
 
 void sec_acquire(struct m *m);
 void sec_attention(struct m *m);
@@ -239,14 +251,16 @@ struct backend {
 
 	int (*m_register)(struct m *m);		/* sets m->shared; without P */
 	void (*m_unregister)(struct m *m);	/* gives a P up */
-	int (*acquire)(struct m *m, uint32_t flags);	/* until with P */
+	int (*acquire)(struct m *m);		/* until with P; NULL: no M ever lacks it */
 	/*
-	 * Give the P up, sleep until woken or @deadline (gs_now() clock, 0: none)
-	 * or the next_when of any P, return with P; *@reason: GSCHED_IDLE_*.
+	 * Give the P up, if there is one, sleep until woken or @deadline (gs_now()
+	 * clock, 0: none) or the next_when of any P, return with P; *@reason:
+	 * GSCHED_IDLE_*. -ETIME: too many are idle, the M is to end; without P.
 	 */
 	int (*idle)(struct m *m, int64_t deadline, uint32_t *reason);
-	int (*wake)(void);			/* any thread; -EAGAIN: no P is idle */
+	int (*wake)(void);			/* any thread; -EAGAIN: nobody was woken */
 	int (*spawner)(bool failed);		/* sleep until an M is missing */
+	int (*set_times)(uint64_t slice, uint64_t min_run);	/* NULL: no preemption */
 
 	/* Watch a descriptor; node words as <linux/gsched.h> says. Any thread. */
 	int (*fd_register)(int fd, uint32_t *slot);

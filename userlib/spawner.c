@@ -43,10 +43,12 @@ static void m_run(struct m *m, struct start *start)
 	__atomic_store_n(&m->shared->in_sched, 1, __ATOMIC_RELAXED);
 	arch_set_m(m);
 	start_tell(start, START_DONE);
-	if (!rt.backend->acquire(m, 0))
+	/* It has no G yet, so it does not queue for a P behind those who have. */
+	m_idle(m);
+	if (!m->leaving)
 		m_schedule(m);
 	arch_set_m(NULL);
-	__atomic_store_n(&m->shared->in_sched, 0, __ATOMIC_RELAXED);
+	/* Still in its section: the kernel does not care whether it has a P. */
 	rt.backend->m_unregister(m);
 }
 
@@ -54,8 +56,20 @@ static void m_gone(struct m *m)
 {
 	free(m);
 	/* The last touch: gs_main may return, another one begin. */
-	__atomic_fetch_sub(&rt_nr_ms, 1, __ATOMIC_RELEASE);
+	__atomic_fetch_sub(&rt_nr_ms, 1, __ATOMIC_SEQ_CST);
 	futex_wake(&rt_nr_ms, INT32_MAX);
+}
+
+/*
+ * An M that has left slept for the timers, or was one of those that had to be asleep
+ * before a deadlock is looked for: another one takes that over.
+ */
+static void wake_another(void)
+{
+	if (!runtime_enter())
+		return;
+	rt.backend->wake();
+	runtime_leave();
 }
 
 static void *m_main(void *arg)
@@ -72,7 +86,9 @@ static void *m_main(void *arg)
 		m_run(m, start);
 		altstack_leave(&altstack);
 	}
+	idle_left();
 	m_gone(m);
+	wake_another();
 	return NULL;
 }
 

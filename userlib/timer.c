@@ -22,6 +22,7 @@
 #include <sys/mman.h>
 
 #include "futex.h"
+#include "proc.h"
 #include "timer.h"
 
 enum {
@@ -146,9 +147,17 @@ static void heap_add(struct timers *ts, struct timer *t, int64_t when)
 
 /* ------------------------------------------------------------ start and stop */
 
+/* A P can be had, and all who could take it sleep for longer. */
+static bool all_oversleep(int64_t when)
+{
+	int64_t until = __atomic_load_n(&sleep_until, __ATOMIC_RELAXED);
+
+	return p_available() && (!until || until > when);
+}
+
 /*
  * The timer is the first of all and everybody sleeps longer: if this M runs a hog
- * nobody would look in time.
+ * nobody would look in time (but the kernel's tick, if there is one).
  *
  *   timer_start                        an M that idles
  *   store next_when                    store sleep_until
@@ -157,13 +166,8 @@ static void heap_add(struct timers *ts, struct timer *t, int64_t when)
  */
 static void wake_for(int64_t when)
 {
-	int64_t until;
-
 	arch_barrier();
-	if (!__atomic_load_n(&rt.shared->nr_idle, __ATOMIC_RELAXED))
-		return;
-	until = __atomic_load_n(&sleep_until, __ATOMIC_RELAXED);
-	if (!until || until > when)
+	if (all_oversleep(when))
 		rt.backend->wake();
 }
 

@@ -11,7 +11,8 @@
  *          after fork(), vfork() or exec() included.
  * P        A processor token, 0 .. nr_procs - 1. Only a thread that holds a P
  *          runs goroutines, so nr_procs (GOMAXPROCS) bounds how many run.
- * M        A thread that has registered with GSCHED_IOC_M_REGISTER.
+ * M        A thread that has registered with GSCHED_IOC_M_REGISTER. What becomes
+ *          of its P while it blocks, and of itself without a P, is said below.
  * G        A goroutine. The kernel knows a G only as a cookie: 64 bits that it
  *          stores and hands back and never interprets. 0 and 1 are no cookies.
  * slot     A registered descriptor; it has one node for reading, one for
@@ -39,6 +40,40 @@
  * Times are CLOCK_MONOTONIC nanoseconds of the initial time namespace. A caller
  * in another time namespace subtracts the offset between its own clock and
  * gsched_query.now_ns.
+ *
+ * Hand-off, hold, preemption
+ * --------------------------
+ *
+ * What follows holds while an M's @in_sched is 0; gsched_query.features says which
+ * of it this kernel has, gsched_setup.flags may leave any of it out.
+ *
+ * Hand-off  An M that blocks in the kernel (system call, page fault, lock) keeps
+ *           its P only as long as nobody else has a use for it: an M that waits for
+ *           a P, or an idle M (or one that the spawner can make) when a run queue,
+ *           an inbox, the global queue or a due timer has work. Then the P is
+ *           taken. A P whose owner is blocked counts in gsched_shared.nr_blocked.
+ *
+ * Hold      An M that has lost its P waits for one in the kernel before it returns
+ *           to user mode: outside of sections (@in_sched) a thread does not see
+ *           gsched_m.proc be GSCHED_NONE. Signal
+ *           handlers run when the M has a P. A stop (job control, ptrace, the
+ *           freezers) takes place at once, and if it is called off before that, the
+ *           thread may run for up to a minimum run; SIGKILL and exit need no P. An M that
+ *           is traced waits 100 ms at most, and then goes on without a P, since
+ *           its tracer may have stopped who holds it.
+ *
+ * Preempt   A P's owner that makes no scheduling step (gsched_proc.steps stays the
+ *           same) loses the P to whoever has just become able to run (a due timer,
+ *           a G in an inbox or in the global queue, an M that was blocked) once the
+ *           minimum run is over, and to whoever has waited (Gs of its own run
+ *           queue, Ms that were preempted themselves) once the slice is over. An
+ *           owner that does make steps is asked by GSCHED_ATTN_HELD to give it up.
+ *           Where the owner is in a section when the time comes, the P stays, and
+ *           GSCHED_ATTN_PREEMPT or GSCHED_ATTN_HELD is set for the section's end.
+ *
+ * An M that was preempted before its slice was over runs first among those that
+ * wait, for the rest of it. Who has waited for longer than a slice goes before
+ * those that have just become able to run.
  *
  * Shared memory
  * -------------
@@ -122,7 +157,20 @@
  *		same does not hold for @nr_spinning: an M that stops looking
  *		has to look again, in GSCHED_IOC_IDLE or by itself after a
  *		barrier on all CPUs such as membarrier(2).
- * @tick_on:	nonzero while the kernel's tick runs. Written by K.
+ * @nr_blocked:	Ps whose owners are blocked in the kernel, so that they can be taken.
+ *		RMW by K, read by any; hint. To be treated as @nr_idle by a submitter;
+ *		where its load is early and misses one, the tick makes up for it.
+ *		Aligned so that both can be loaded at once.
+ * @tick_on:	nonzero while the kernel's tick looks at all Ps every minimum run. Written
+ *		by K, read by any. It is the tick that keeps a G which computes from
+ *		starving others, and it runs while it sees a reason to. Who pushes work
+ *		while it does not, or resumes a G while there is work in the P's queue,
+ *		calls GSCHED_IOC_WAKE. No barrier is needed: the kernel looks once more
+ *		a while after it has stored 0.
+ * @tick_next:	when the tick looks at the Ps next, 0: never. Written by K, read by any;
+ *		later than a minimum run if only a @next_when is awaited. Who resumes a G
+ *		while the P's @next_when is earlier than that and @tick_on is 0 calls
+ *		GSCHED_IOC_WAKE.
  * @nr_spinning: Ms that look for work. RMW by any and K; hint. The kernel adds
  *		one for each M that it wakes to look for work. When a descriptor
  *		becomes ready or a G is enqueued it wakes none while this is
@@ -139,9 +187,11 @@
  */
 struct gsched_shared {
 	__u32 nr_procs;
-	__u32 nr_idle;
 	__u32 tick_on;
-	__u32 reserved0[13];
+	__u32 nr_idle;
+	__u32 nr_blocked;
+	__u64 tick_next;
+	__u64 reserved0[5];
 
 	__u32 nr_spinning;
 	__u32 reserved1[15];
@@ -155,14 +205,16 @@ struct gsched_shared {
 /* gsched_proc.state */
 #define GSCHED_P_IDLE		0	/* no owner */
 #define GSCHED_P_RUN		1	/* an M holds it */
-#define GSCHED_P_BLOCKED	2	/* its owner is blocked in the kernel: may be taken */
+#define GSCHED_P_BLOCKED	2	/* fdinfo only: RUN, and its owner is blocked */
 #define GSCHED_P_DEAD		3	/* its number is at or above nr_procs */
 
 /* gsched_proc.attention: set by K except where noted, cleared by the owner */
 #define GSCHED_ATTN_INBOX	(1U << 0)	/* the inbox is not empty */
 #define GSCHED_ATTN_TIMER	(1U << 1)	/* @next_when has passed */
 #define GSCHED_ATTN_PREEMPT	(1U << 2)	/* the slice is over: let another G run */
-#define GSCHED_ATTN_HELD	(1U << 3)	/* Ms wait for a P: give this one up soon */
+#define GSCHED_ATTN_HELD	(1U << 3)	/* others wait for a P: give this one up soon,
+						 * by GSCHED_IOC_IDLE
+						 */
 #define GSCHED_ATTN_RETIRE	(1U << 4)	/* nr_procs fell: empty this P and give it up */
 #define GSCHED_ATTN_USER	0xffff0000U	/* bits that only user space sets */
 
@@ -235,6 +287,8 @@ struct gsched_proc {
  *		kernel never takes the M's P.
  * @proc:	the P that the M holds, or GSCHED_NONE. Written by K, while the M
  *		is in the kernel or on its own CPU; read by owner inside a section.
+ *		GSCHED_NONE in a section that has just begun: there is no hold, or it
+ *		was waived; the owner calls GSCHED_IOC_ACQUIRE.
  * @cookie:	the G that the M runs, 0: none. Written by owner; shown in
  *		traces, otherwise unused by K.
  * @reserved:	zero
@@ -329,9 +383,14 @@ struct gsched_query {
 	__u32 page_size;
 };
 
+/* gsched_setup.flags */
+#define GSCHED_SETUP_NO_HANDOFF	(1U << 0)	/* a P stays with an M that blocks */
+#define GSCHED_SETUP_NO_HOLD	(1U << 1)	/* an M goes on without a P; no preemption */
+#define GSCHED_SETUP_NO_PREEMPT	(1U << 2)	/* a hog keeps its P */
+
 /**
  * struct gsched_setup - GSCHED_IOC_SETUP: make the context's Ps
- * @flags:	in: 0
+ * @flags:	in: GSCHED_SETUP_*
  * @nr_procs:	in: Ps to start with, 1 .. @max_procs
  * @max_procs:	in: the most that SET_PROCS may ask for, 1 .. GSCHED_MAX_PROCS
  * @max_ms:	in: the most Ms, 1 .. GSCHED_MAX_MS
@@ -401,12 +460,35 @@ struct gsched_m_register {
  * GSCHED_ACQUIRE_YIELD is not set, or nobody waits.
  *
  * -ESRCH   the caller is no M of this context
- * -EINTR   interrupted, by a signal or otherwise; the M has no P
+ * -EINTR   interrupted, by a signal or otherwise; without hold the M has no P
  */
 struct gsched_acquire {
 	__u32 flags;
 	__u32 proc;
 };
+
+/**
+ * struct gsched_times - GSCHED_IOC_TIMES: how long a G may keep a P
+ * @flags:	in: 0
+ * @reserved:	in: 0
+ * @slice_ns:	in: the slice, GSCHED_MIN_TIME .. GSCHED_MAX_TIME, 0: as it is;
+ *		out: the slice until now
+ * @min_run_ns:	in: the minimum run, GSCHED_MIN_TIME .. slice, 0: as it is;
+ *		out: the minimum run until now
+ *
+ * -EINVAL  out of range
+ */
+struct gsched_times {
+	__u32 flags;
+	__u32 reserved;
+	__u64 slice_ns;
+	__u64 min_run_ns;
+};
+
+#define GSCHED_SLICE		10000000ULL	/* at first, ns */
+#define GSCHED_MIN_RUN		1000000ULL
+#define GSCHED_MIN_TIME		250000ULL
+#define GSCHED_MAX_TIME		1000000000ULL
 
 /* gsched_idle.reason */
 #define GSCHED_IDLE_WORK	1	/* there may be work; the caller counts in nr_spinning */
@@ -415,23 +497,27 @@ struct gsched_acquire {
 /**
  * struct gsched_idle - GSCHED_IOC_IDLE: give the P up and sleep
  * @flags:	in: 0
- * @reserved:	in: 0
+ * @leave_ms:	in: fail with -ETIME after about so long without work, if more Ms are
+ *		idle than there are Ps; 0: never
  * @deadline:	in: absolute time, 0: none
  * @reason:	out: GSCHED_IDLE_*
  * @proc:	out: the P
  *
- * After the P is marked idle the kernel looks at every P's run queue and inbox
+ * The P goes to an M that waits for one, else it is idle. A caller without a P just
+ * sleeps. After the P is marked idle the kernel looks at every P's run queue and inbox
  * and at the global queue's length, and returns at once if any holds work. It
  * looks at every P's @next_when, too, and takes the earliest of them for the
- * deadline if that is earlier. A deadline that passes while no P is idle is
- * dropped: whoever holds the Ps sees its own timers.
+ * deadline if that is earlier. A P whose owner is blocked is taken as if it were
+ * idle. A deadline that passes while no P can be had is dropped: whoever holds the
+ * Ps sees its own timers, or the tick does.
  *
  * -ESRCH   the caller is no M of this context
- * -EINTR   interrupted, by a signal or otherwise; the M has no P
+ * -EINTR   interrupted, by a signal or otherwise; without hold the M has no P
+ * -ETIME   @leave_ms is over, and the M is one too many; it has no P
  */
 struct gsched_idle {
 	__u32 flags;
-	__u32 reserved;
+	__u32 leave_ms;
 	__u64 deadline;
 	__u32 reason;
 	__u32 proc;
@@ -442,10 +528,12 @@ struct gsched_idle {
  * @flags:	in: 0
  * @reserved:	in: 0
  *
- * Gives an idle P to an idle M (which counts in nr_spinning from then on), or,
- * when no M is idle, asks the spawner for another M. The caller need not be an M.
+ * Gives an idle P, else one whose owner is blocked, to an idle M (which counts in
+ * nr_spinning from then on), or, when no M is idle, asks the spawner for another M.
+ * In any case the tick runs afterwards, if there is anything for it to look at. The
+ * caller need not be an M.
  *
- * -EAGAIN  no P is idle, or no M is idle and there can be no more
+ * -EAGAIN  no P is idle or blocked, or no M is idle and there can be no more
  */
 struct gsched_wake {
 	__u32 flags;
@@ -455,14 +543,19 @@ struct gsched_wake {
 /* gsched_spawner.flags */
 #define GSCHED_SPAWNER_FAILED	(1U << 0)	/* the last request could not be met */
 
+/* gsched_spawner.reason */
+#define GSCHED_SPAWN_M		1	/* an M should be created */
+#define GSCHED_SPAWN_CAP	2	/* it should, but gsched_setup.max_ms is reached; said once */
+
 /**
  * struct gsched_spawner - GSCHED_IOC_SPAWNER: sleep until an M is missing
  * @flags:	in: GSCHED_SPAWNER_*
- * @reserved:	in: 0
+ * @reason:	out: GSCHED_SPAWN_*
  *
  * For one thread that is no M. It returns 0 each time an M should be created;
- * until an M has registered, or the next call has GSCHED_SPAWNER_FAILED, no other
- * is asked for.
+ * until an M has registered, or the next call has GSCHED_SPAWNER_FAILED and 100 ms
+ * have passed, no other is asked for. A new M calls GSCHED_IOC_IDLE: what it was asked for may have been
+ * done by others meanwhile.
  *
  * -EBUSY   another thread waits here
  * -EDEADLK the caller is an M
@@ -470,7 +563,7 @@ struct gsched_wake {
  */
 struct gsched_spawner {
 	__u32 flags;
-	__u32 reserved;
+	__u32 reason;
 };
 
 /**
@@ -539,10 +632,11 @@ struct gsched_fd {
 #define GSCHED_IOC_RELEASE	_IO(GSCHED_IOC_MAGIC, 6)
 #define GSCHED_IOC_IDLE		_IOWR(GSCHED_IOC_MAGIC, 7, struct gsched_idle)
 #define GSCHED_IOC_WAKE		_IOW(GSCHED_IOC_MAGIC, 8, struct gsched_wake)
-#define GSCHED_IOC_SPAWNER	_IOW(GSCHED_IOC_MAGIC, 9, struct gsched_spawner)
+#define GSCHED_IOC_SPAWNER	_IOWR(GSCHED_IOC_MAGIC, 9, struct gsched_spawner)
 #define GSCHED_IOC_ENQUEUE	_IOW(GSCHED_IOC_MAGIC, 10, struct gsched_enqueue)
 #define GSCHED_IOC_FD_REGISTER	_IOWR(GSCHED_IOC_MAGIC, 11, struct gsched_fd)
 #define GSCHED_IOC_FD_UNREGISTER _IOW(GSCHED_IOC_MAGIC, 12, struct gsched_fd)
+#define GSCHED_IOC_TIMES	_IOWR(GSCHED_IOC_MAGIC, 13, struct gsched_times)
 
 /*
  * GSCHED_IOC_RELEASE (no argument): give the P up and go on without one. Fails

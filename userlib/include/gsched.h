@@ -42,10 +42,24 @@ extern "C" {
  * goroutines that still exist then do not run on. exit() works too, from any
  * goroutine. Environment: GSCHED_MAXPROCS (number of Ps; default: the CPUs that
  * the process may use), GSCHED_BACKEND (module or epoll; default: module if
- * /dev/gsched can be opened, else epoll).
+ * /dev/gsched can be opened, else epoll), GSCHED_DEBUG: settings for those who look
+ * for a fault or measure, separated by commas; all but leave are the module's and
+ * mean nothing to the portable backend:
+ *
+ *   nohandoff   a thread that blocks keeps its P
+ *   nohold      a thread that has lost its P goes on without one until its next
+ *               call; then there is no preemption either
+ *   nopreempt   a goroutine that computes keeps its P
+ *   slice=MS    see gs_set_slice(); decimal fractions are allowed
+ *   minrun=MS   the same
+ *   maxms=N     the most threads that run goroutines, 1 to 16384; default 10000.
+ *               When so many are blocked that no more can be made although a P is
+ *               free, the runtime says so on standard error, once
+ *   leave=MS    a thread that has found nothing to do for so long ends, if more of
+ *               them are idle than there are Ps; default 5000, 0: never
  *
  * Return: @fn's result, or -errno if the runtime cannot start. -EBUSY: it runs
- * already.
+ * already. -EINVAL: GSCHED_BACKEND or GSCHED_DEBUG is not understood.
  */
 GS_API int gs_main(int (*fn)(int, char **), int argc, char **argv);
 
@@ -81,10 +95,36 @@ GS_API int gs_sleep_until(int64_t deadline);
  * gs_set_maxprocs - change how many goroutines may run at the same time
  * @n: the new number of Ps; 0 or less: change nothing
  *
- * Any thread. A P that is taken away goes when its goroutine makes its next
- * call. Return: the number before, -EINVAL if @n is too large, or -ENOMEM.
+ * Any thread. A P that is taken away goes when its goroutine makes its next call,
+ * with preemption (gs_features()) soon in any case. Return: the number before,
+ * -EINVAL if @n is too large, or -ENOMEM.
  */
 GS_API int gs_set_maxprocs(int n);
+
+/**
+ * gs_set_slice - how long a goroutine may keep a P from others
+ * @slice_ns:   after so long a goroutine that computes must share with those that have
+ *              waited; 250 us to 1 s, at first 10 ms; 0: as it is
+ * @min_run_ns: after so long something that has just woken may take the P from it: a
+ *              timer, a descriptor, a thread that was blocked; 250 us to the slice,
+ *              at first 1 ms; 0: as it is
+ *
+ * Any thread. Return: 0, -EINVAL: out of range, or no runtime runs; -ENOTSUP: not with
+ * the portable backend.
+ */
+GS_API int gs_set_slice(int64_t slice_ns, int64_t min_run_ns);
+
+#define GS_FEAT_HANDOFF	(1U << 0)	/* who blocks in the kernel gives its P to others */
+#define GS_FEAT_HOLD	(1U << 1)	/* the number of Ps is a bound at every instant */
+#define GS_FEAT_PREEMPT	(1U << 2)	/* who computes for long must share its P */
+
+/**
+ * gs_features - what the kernel does for the running program
+ *
+ * Any thread. Return: GS_FEAT_*; none of them with the portable backend, or if no
+ * runtime runs.
+ */
+GS_API unsigned int gs_features(void);
 
 /** gs_id - the calling goroutine's number, 1 for gs_main's; 0: no goroutine. */
 GS_API uint64_t gs_id(void);

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: LGPL-2.1 OR MIT */
+/* debug.h: what GSCHED_DEBUG says. */
+#ifndef GS_DEBUG_H
+#define GS_DEBUG_H
+
+#include <stdint.h>
+
+struct settings {
+	uint32_t setup_flags;		/* GSCHED_SETUP_* */
+	uint32_t max_ms;
+	uint32_t leave_ms;		/* 0: never */
+	uint64_t slice_ns, min_run_ns;	/* 0: the kernel's own */
+};
+
+/* Written before the runtime starts. */
+extern struct settings settings;
+
+int settings_read(void);
+
+#endif /* GS_DEBUG_H */
