@@ -4,7 +4,9 @@
 # Run the tests in several environments, one after the other (together they
 # would disturb each other's timing), and sum up. "make check" builds first.
 #
-#   check.sh [native | tsan | asan | vm:KERNEL:CPUS]...
+#   check.sh [native | tsan | asan | vm:KERNEL:CPUS | vm-delays:KERNEL:CPUS]...
+#
+# vm-delays: the tests of races, with a module in which their windows can be held open
 #
 # The last line is "N passed, N failed, N skipped", counting single cases; the
 # exit status is 1 if any failed or none passed.
@@ -14,6 +16,10 @@ set -eu -o pipefail
 top=$(dirname "$(dirname "$(readlink -f "$0")")")
 cd "$top"
 shopt -s nullglob
+
+# What some tests start. Found here by PATH, and in a guest in the working directory.
+nginx=${GSCHED_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/gsched}/nginx/usr/sbin/nginx
+PATH=$PATH:${nginx%/*}
 
 pass=0 fail=0 skip=0
 log=$(mktemp)
@@ -48,8 +54,20 @@ run_vm()
 
 	mapfile -t list < <(programs selftests kmod; programs selftests lib)
 	selftests/vm.sh -k "$kernel" -c "$cpus" -m 2048 -f build/selftests \
-		-f selftests/run.sh -f selftests/vm/splat.patterns \
-		-- env GSCHED_BACKEND=module ./run.sh -k "${list[@]}"
+		-f selftests/run.sh -f selftests/vm/splat.patterns -f "$nginx" \
+		-d 64 -s 64:50000 \
+		-- env GSCHED_BACKEND=module PATH=/usr/sbin:/usr/bin:/test ./run.sh -k "${list[@]}"
+}
+
+run_vm_delays()
+{
+	local kernel=${1%:*} cpus=${1#*:}
+
+	GSCHED_KO=build/$kernel-delays/gsched.ko selftests/vm.sh -k "$kernel" -c "$cpus" \
+		-f build/selftests -f selftests/run.sh -f selftests/vm/splat.patterns \
+		-- env GSCHED_BACKEND=module ./run.sh -k selftests/kmod_races \
+		selftests/kmod_block selftests/kmod_hold selftests/kmod_preempt \
+		selftests/lib_bound
 }
 
 stage()
@@ -59,6 +77,7 @@ stage()
 	tsan)	run_native build/tsan ;;
 	asan)	run_native build/asan ;;
 	vm:*)	run_vm "${1#vm:}" ;;
+	vm-delays:*) run_vm_delays "${1#vm-delays:}" ;;
 	*)	echo "check.sh: no environment '$1'" >&2; return 2 ;;
 	esac
 }

@@ -19,6 +19,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <semaphore.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -49,6 +50,13 @@
 	}									\
 } while (0)
 
+/* A comment in the test's output; tests leave by _exit(). */
+#define note(...) do {								\
+	printf("# " __VA_ARGS__);						\
+	putchar('\n');								\
+	fflush(stdout);								\
+} while (0)
+
 #define NSEC_PER_MSEC	1000000LL
 #define NSEC_PER_SEC	1000000000LL
 
@@ -67,6 +75,9 @@ static inline void sleep_ns(int64_t ns)
 	while (nanosleep(&ts, &ts) && errno == EINTR)
 		;
 }
+
+/* A spawner that has failed is not asked again before. */
+#define SPAWN_PAUSE_NS	(100 * NSEC_PER_MSEC)
 
 /* Far beyond what any step takes: it only bounds how long a failure takes. */
 #define PATIENCE_NS	(15 * NSEC_PER_SEC)
@@ -100,8 +111,7 @@ static inline unsigned int test_seed(void)
 	const char *s = getenv("KMOD_SEED");
 	unsigned int seed = s ? strtoul(s, NULL, 0) : (unsigned int)(now_ns() ^ getpid());
 
-	printf("# KMOD_SEED=%u\n", seed);
-	fflush(stdout);
+	note("KMOD_SEED=%u", seed);
 	return seed;
 }
 
@@ -198,12 +208,13 @@ static inline void gs_unmap_all(struct gs *gs)
 	munmap(gs->slots, gs_slots_size(gs));
 }
 
-/* Open, set up and map a context. */
-static inline void gs_start(struct gs *gs, __u32 nr_procs, __u32 max_procs,
-			    __u32 max_ms, __u32 max_slots)
+/* Open, set up and map a context; @flags are GSCHED_SETUP_*. */
+static inline void gs_start_with(struct gs *gs, __u32 flags, __u32 nr_procs, __u32 max_procs,
+				 __u32 max_ms, __u32 max_slots)
 {
 	memset(gs, 0, sizeof(*gs));
 	gs->setup = (struct gsched_setup){
+		.flags = flags,
 		.nr_procs = nr_procs,
 		.max_procs = max_procs,
 		.max_ms = max_ms,
@@ -214,6 +225,12 @@ static inline void gs_start(struct gs *gs, __u32 nr_procs, __u32 max_procs,
 	must(gs->fd >= 0);
 	must(gs_ioctl(gs->fd, GSCHED_IOC_SETUP, &gs->setup) == 0);
 	gs_map_all(gs);
+}
+
+static inline void gs_start(struct gs *gs, __u32 nr_procs, __u32 max_procs,
+			    __u32 max_ms, __u32 max_slots)
+{
+	gs_start_with(gs, 0, nr_procs, max_procs, max_ms, max_slots);
 }
 
 static inline void gs_stop(struct gs *gs)
@@ -270,19 +287,35 @@ static inline int gs_acquire(struct gs *gs, __u32 flags, __u32 *proc)
 	return err;
 }
 
+static inline int gs_times(struct gs *gs, __u64 slice_ns, __u64 min_run_ns)
+{
+	struct gsched_times arg = { .slice_ns = slice_ns, .min_run_ns = min_run_ns };
+
+	return gs_ioctl(gs->fd, GSCHED_IOC_TIMES, &arg);
+}
+
 static inline int gs_release(struct gs *gs)
 {
 	return gs_ioctl(gs->fd, GSCHED_IOC_RELEASE, NULL);
 }
 
-static inline int gs_idle(struct gs *gs, __u64 deadline, __u32 *reason, __u32 *proc)
+/* Gives up after @leave_ms, if more Ms idle than there are Ps. */
+static inline int gs_idle_or_leave(struct gs *gs, __u32 leave_ms, __u64 deadline, __u32 *reason,
+				   __u32 *proc)
 {
-	struct gsched_idle arg = { .deadline = deadline, .proc = GSCHED_NONE };
+	struct gsched_idle arg = {
+		.leave_ms = leave_ms, .deadline = deadline, .proc = GSCHED_NONE,
+	};
 	int err = gs_ioctl(gs->fd, GSCHED_IOC_IDLE, &arg);
 
 	*reason = arg.reason;
 	*proc = arg.proc;
 	return err;
+}
+
+static inline int gs_idle(struct gs *gs, __u64 deadline, __u32 *reason, __u32 *proc)
+{
+	return gs_idle_or_leave(gs, 0, deadline, reason, proc);
 }
 
 static inline int gs_wake(struct gs *gs)
@@ -292,11 +325,13 @@ static inline int gs_wake(struct gs *gs)
 	return gs_ioctl(gs->fd, GSCHED_IOC_WAKE, &arg);
 }
 
-static inline int gs_spawner(struct gs *gs, __u32 flags)
+static inline int gs_spawner(struct gs *gs, __u32 flags, __u32 *reason)
 {
 	struct gsched_spawner arg = { .flags = flags };
+	int err = gs_ioctl(gs->fd, GSCHED_IOC_SPAWNER, &arg);
 
-	return gs_ioctl(gs->fd, GSCHED_IOC_SPAWNER, &arg);
+	*reason = arg.reason;
+	return err;
 }
 
 static inline int gs_enqueue(struct gs *gs, __u32 proc, __u64 cookie)
@@ -320,6 +355,64 @@ static inline int gs_fd_unregister(struct gs *gs, __u32 slot)
 	struct gsched_fd arg = { .slot = slot };
 
 	return gs_ioctl(gs->fd, GSCHED_IOC_FD_UNREGISTER, &arg);
+}
+
+static inline __u64 gs_features(struct gs *gs)
+{
+	struct gsched_query q = { 0 };
+
+	must(gs_ioctl(gs->fd, GSCHED_IOC_QUERY, &q) == 0);
+	return q.features;
+}
+
+/* ------------------------------------------------------------------ fdinfo */
+
+#define FDINFO_LINE	128
+
+/* The rest of the first line of the context's fdinfo after @key, or "". */
+static inline void gs_fdinfo(struct gs *gs, const char *key, char rest[FDINFO_LINE])
+{
+	char path[64], text[16384], *at;
+	size_t len;
+	FILE *f;
+
+	rest[0] = '\0';
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", gs->fd);
+	f = fopen(path, "re");
+	must(f);
+	len = fread(text, 1, sizeof(text) - 1, f);
+	fclose(f);
+	text[len] = '\0';
+	at = strstr(text, key);
+	if (at)
+		snprintf(rest, FDINFO_LINE, "%.*s", (int)strcspn(at + strlen(key), "\n"),
+			 at + strlen(key));
+}
+
+/* A counter: "NAME:\t1" at the start of a line, or "NAME=1" within one. */
+static inline unsigned long gs_counter(struct gs *gs, const char *name)
+{
+	static const char *const forms[] = { "\n%s:\t", " %s=", "\t%s=" };
+	char key[32], value[FDINFO_LINE] = "";
+
+	for (unsigned int i = 0; i < 3 && !value[0]; i++) {
+		snprintf(key, sizeof(key), forms[i], name);
+		gs_fdinfo(gs, key, value);
+	}
+	must(value[0]);
+	return strtoul(value, NULL, 10);
+}
+
+/* Is the M "awake", "waiting", "idle", "held", "preempted", "loose"? */
+static inline bool m_is(struct gs *gs, __u32 id, const char *state)
+{
+	char key[32], line[FDINFO_LINE], *at;
+
+	snprintf(key, sizeof(key), "\nm%u:\t", id);
+	gs_fdinfo(gs, key, line);
+	at = strstr(line, "state=");
+	must(at);
+	return !strcmp(at + strlen("state="), state);
 }
 
 /* ----------------------------------------------------------- shared memory */
@@ -424,6 +517,49 @@ static inline unsigned int inbox_take_all(struct gs *gs,
 	return n;
 }
 
+static inline void ignore_cookie(void *arg, __u64 cookie)
+{
+	(void)arg;
+	(void)cookie;
+}
+
+/*
+ * Outside of a section the kernel may take the P, and the M has one whenever it is
+ * in user mode; only what the M itself reads of that can be relied on.
+ */
+static inline void section_leave(struct gs *gs, __u32 id)
+{
+	__atomic_store_n(&gs->ms[id].in_sched, 0, __ATOMIC_RELEASE);
+}
+
+/* Return: the P that the M holds, and keeps now. */
+static inline __u32 section_enter(struct gs *gs, __u32 id)
+{
+	__atomic_store_n(&gs->ms[id].in_sched, 1, __ATOMIC_SEQ_CST);
+	return load32(&gs->ms[id].proc);
+}
+
+static inline __u32 owner_of_proc(struct gs *gs, __u32 proc)
+{
+	return load32(&gs->procs[proc].owner);
+}
+
+static inline __u32 nr_idle(struct gs *gs)
+{
+	return load32(&gs->shared->nr_idle);
+}
+
+static inline __u32 nr_blocked(struct gs *gs)
+{
+	return load32(&gs->shared->nr_blocked);
+}
+
+/* Take back what the kernel added for an M that it woke to look for work. */
+static inline __u32 take_spinning(struct gs *gs)
+{
+	return __atomic_exchange_n(&gs->shared->nr_spinning, 0, __ATOMIC_SEQ_CST);
+}
+
 /* End of the search for work that IDLE_WORK began. True: look once more. */
 static inline bool spinning_end(struct gs *gs)
 {
@@ -444,12 +580,15 @@ struct actor {
 	sem_t done;
 	int (*call)(struct actor *a);
 	int result;
+	int64_t ended;		/* when the call returned */
+	void *arg;		/* the test's own */
 
 	/* arguments and results of the calls below */
 	__u32 id;
 	__u32 flags;
 	__u32 proc;
 	__u32 reason;
+	__u32 leave_ms;
 	__u64 deadline;
 };
 
@@ -470,6 +609,7 @@ static inline void *actor_main(void *arg)
 		if (!a->call)
 			return NULL;
 		a->result = a->call(a);
+		a->ended = now_ns();
 		sem_post(&a->done);
 	}
 }
@@ -547,12 +687,12 @@ static inline int act_release(struct actor *a)
 
 static inline int act_idle(struct actor *a)
 {
-	return gs_idle(a->gs, a->deadline, &a->reason, &a->proc);
+	return gs_idle_or_leave(a->gs, a->leave_ms, a->deadline, &a->reason, &a->proc);
 }
 
 static inline int act_spawner(struct actor *a)
 {
-	return gs_spawner(a->gs, a->flags);
+	return gs_spawner(a->gs, a->flags, &a->reason);
 }
 
 /* A thread that is an M. */
@@ -580,6 +720,13 @@ static inline bool sleeps_in(pid_t tid, unsigned int cmd)
 	       nr == SYS_ioctl && (unsigned int)seen == cmd;
 }
 
+/* True if the actor's call is still sleeping after a while. */
+static inline bool stays_asleep(struct actor *a, unsigned int cmd)
+{
+	let_it_happen();
+	return !actor_ended(a) && sleeps_in(a->tid, cmd);
+}
+
 /* Begin a call of the actor and wait until it sleeps in it. */
 static inline void actor_begin_sleep(struct actor *a, int (*call)(struct actor *a),
 				     unsigned int cmd)
@@ -601,6 +748,34 @@ static inline void actor_begin_idle(struct actor *a)
 static inline void actor_begin_spawner(struct actor *a)
 {
 	actor_begin_sleep(a, act_spawner, GSCHED_IOC_SPAWNER);
+}
+
+/* The letter of a thread's state in /proc. */
+static inline char thread_state(pid_t pid, pid_t tid)
+{
+	char path[64], line[512];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/stat", pid, tid);
+	f = fopen(path, "re");
+	must(f);
+	must(fgets(line, sizeof(line), f));
+	fclose(f);
+	return strrchr(line, ')')[2];
+}
+
+static inline void pin_to_cpu(unsigned int cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	must(sched_setaffinity(0, sizeof(set), &set) == 0);
+}
+
+static inline unsigned int nr_cpus(void)
+{
+	return sysconf(_SC_NPROCESSORS_ONLN);
 }
 
 /* --------------------------------------------------------------- processes */

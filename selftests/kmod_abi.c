@@ -25,8 +25,10 @@
 
 SIZE(gsched_shared, 4096);
 LAYOUT(gsched_shared, nr_procs, 0, 4);
-LAYOUT(gsched_shared, nr_idle, 4, 4);
-LAYOUT(gsched_shared, tick_on, 8, 4);
+LAYOUT(gsched_shared, tick_on, 4, 4);
+LAYOUT(gsched_shared, nr_idle, 8, 4);
+LAYOUT(gsched_shared, nr_blocked, 12, 4);
+LAYOUT(gsched_shared, tick_next, 16, 8);
 LAYOUT(gsched_shared, nr_spinning, 64, 4);
 LAYOUT(gsched_shared, global_len, 128, 4);
 
@@ -89,9 +91,15 @@ SIZE(gsched_acquire, 8);
 LAYOUT(gsched_acquire, flags, 0, 4);
 LAYOUT(gsched_acquire, proc, 4, 4);
 
+SIZE(gsched_times, 24);
+LAYOUT(gsched_times, flags, 0, 4);
+LAYOUT(gsched_times, reserved, 4, 4);
+LAYOUT(gsched_times, slice_ns, 8, 8);
+LAYOUT(gsched_times, min_run_ns, 16, 8);
+
 SIZE(gsched_idle, 24);
 LAYOUT(gsched_idle, flags, 0, 4);
-LAYOUT(gsched_idle, reserved, 4, 4);
+LAYOUT(gsched_idle, leave_ms, 4, 4);
 LAYOUT(gsched_idle, deadline, 8, 8);
 LAYOUT(gsched_idle, reason, 16, 4);
 LAYOUT(gsched_idle, proc, 20, 4);
@@ -102,7 +110,7 @@ LAYOUT(gsched_wake, reserved, 4, 4);
 
 SIZE(gsched_spawner, 8);
 LAYOUT(gsched_spawner, flags, 0, 4);
-LAYOUT(gsched_spawner, reserved, 4, 4);
+LAYOUT(gsched_spawner, reason, 4, 4);
 
 SIZE(gsched_enqueue, 16);
 LAYOUT(gsched_enqueue, flags, 0, 4);
@@ -124,10 +132,11 @@ _Static_assert(GSCHED_IOC_ACQUIRE == 0xc008f505, "ACQUIRE");
 _Static_assert(GSCHED_IOC_RELEASE == 0x0000f506, "RELEASE");
 _Static_assert(GSCHED_IOC_IDLE == 0xc018f507, "IDLE");
 _Static_assert(GSCHED_IOC_WAKE == 0x4008f508, "WAKE");
-_Static_assert(GSCHED_IOC_SPAWNER == 0x4008f509, "SPAWNER");
+_Static_assert(GSCHED_IOC_SPAWNER == 0xc008f509, "SPAWNER");
 _Static_assert(GSCHED_IOC_ENQUEUE == 0x4010f50a, "ENQUEUE");
 _Static_assert(GSCHED_IOC_FD_REGISTER == 0xc010f50b, "FD_REGISTER");
 _Static_assert(GSCHED_IOC_FD_UNREGISTER == 0x4010f50c, "FD_UNREGISTER");
+_Static_assert(GSCHED_IOC_TIMES == 0xc018f50d, "TIMES");
 
 /* ------------------------------------------------------------- the calls */
 
@@ -137,6 +146,7 @@ union args {
 	struct gsched_set_procs set_procs;
 	struct gsched_m_register m_register;
 	struct gsched_acquire acquire;
+	struct gsched_times times;
 	struct gsched_idle idle;
 	struct gsched_wake wake;
 	struct gsched_spawner spawner;
@@ -161,20 +171,21 @@ static const struct call {
 	unsigned int reserved;		/* offset of a reserved word, or NO_FIELD */
 } calls[] = {
 	{ "QUERY", GSCHED_IOC_QUERY, ANY_THREAD, 0, offsetof(struct gsched_query, reserved) },
-	{ "SETUP", GSCHED_IOC_SETUP, ANY_THREAD, 0, NO_FIELD },
+	{ "SETUP", GSCHED_IOC_SETUP, ANY_THREAD, GSCHED_SETUP_NO_HANDOFF |
+	  GSCHED_SETUP_NO_HOLD | GSCHED_SETUP_NO_PREEMPT, NO_FIELD },
 	{ "SET_PROCS", GSCHED_IOC_SET_PROCS, ANY_THREAD, 0, NO_FIELD },
 	{ "M_REGISTER", GSCHED_IOC_M_REGISTER, NO_M, 0, NO_FIELD },
 	{ "M_UNREGISTER", GSCHED_IOC_M_UNREGISTER, AN_M, 0, NO_FIELD },
 	{ "ACQUIRE", GSCHED_IOC_ACQUIRE, AN_M, GSCHED_ACQUIRE_YIELD, NO_FIELD },
 	{ "RELEASE", GSCHED_IOC_RELEASE, AN_M, 0, NO_FIELD },
-	{ "IDLE", GSCHED_IOC_IDLE, AN_M, 0, offsetof(struct gsched_idle, reserved) },
+	{ "IDLE", GSCHED_IOC_IDLE, AN_M, 0, NO_FIELD },
 	{ "WAKE", GSCHED_IOC_WAKE, ANY_THREAD, 0, offsetof(struct gsched_wake, reserved) },
-	{ "SPAWNER", GSCHED_IOC_SPAWNER, NO_M, GSCHED_SPAWNER_FAILED,
-	  offsetof(struct gsched_spawner, reserved) },
+	{ "SPAWNER", GSCHED_IOC_SPAWNER, NO_M, GSCHED_SPAWNER_FAILED, NO_FIELD },
 	{ "ENQUEUE", GSCHED_IOC_ENQUEUE, ANY_THREAD, 0, NO_FIELD },
 	{ "FD_REGISTER", GSCHED_IOC_FD_REGISTER, AN_M, 0, offsetof(struct gsched_fd, reserved) },
 	{ "FD_UNREGISTER", GSCHED_IOC_FD_UNREGISTER, AN_M, 0,
 	  offsetof(struct gsched_fd, reserved) },
+	{ "TIMES", GSCHED_IOC_TIMES, ANY_THREAD, 0, offsetof(struct gsched_times, reserved) },
 };
 
 /* @c is declared here: it cannot stand in parentheses. NOLINTBEGIN(bugprone-macro-parentheses) */
@@ -344,6 +355,9 @@ static void spoil_out_fields(struct bench *b, unsigned int nr)
 	case _IOC_NR(GSCHED_IOC_IDLE):
 		b->args.idle.reason = ~0U;
 		b->args.idle.proc = ~0U;
+		break;
+	case _IOC_NR(GSCHED_IOC_SPAWNER):
+		b->args.spawner.reason = ~0U;
 		break;
 	}
 }
@@ -703,6 +717,57 @@ TEST_F(abi, enqueue_ranges)
 	EXPECT_EQ(-EINVAL, gs_enqueue(&gs, 2, 2));
 	EXPECT_EQ(-EINVAL, gs_enqueue(&gs, GSCHED_NONE - 1, 2));
 	EXPECT_EQ(0, gs_enqueue(&gs, GSCHED_NONE, 2));
+	gs_stop(&gs);
+}
+
+static void expect_times(struct __test_metadata *_metadata, struct gs *gs, __u64 slice,
+			 __u64 min_run)
+{
+	struct gsched_times t = { 0 };
+
+	EXPECT_EQ(0, gs_ioctl(gs->fd, GSCHED_IOC_TIMES, &t));
+	EXPECT_EQ(slice, t.slice_ns);
+	EXPECT_EQ(min_run, t.min_run_ns);
+}
+
+TEST_F(abi, times)
+{
+	struct gsched_times t = { .slice_ns = GSCHED_MAX_TIME, .min_run_ns = GSCHED_MIN_TIME };
+	struct gs gs;
+
+	gs_start(&gs, 1, 1, 1, 0);
+	expect_times(_metadata, &gs, GSCHED_SLICE, GSCHED_MIN_RUN);
+	EXPECT_EQ(0, gs_ioctl(gs.fd, GSCHED_IOC_TIMES, &t));
+	EXPECT_EQ(GSCHED_SLICE, t.slice_ns);
+	EXPECT_EQ(GSCHED_MIN_RUN, t.min_run_ns);
+	expect_times(_metadata, &gs, GSCHED_MAX_TIME, GSCHED_MIN_TIME);
+	EXPECT_EQ(0, gs_times(&gs, 0, GSCHED_MAX_TIME));
+	expect_times(_metadata, &gs, GSCHED_MAX_TIME, GSCHED_MAX_TIME);
+	EXPECT_EQ(0, gs_times(&gs, GSCHED_MIN_TIME, GSCHED_MIN_TIME));
+	expect_times(_metadata, &gs, GSCHED_MIN_TIME, GSCHED_MIN_TIME);
+	EXPECT_EQ(0, gs_times(&gs, GSCHED_SLICE, 0));
+	expect_times(_metadata, &gs, GSCHED_SLICE, GSCHED_MIN_TIME);
+	gs_stop(&gs);
+}
+
+/* What is refused changes nothing, the other field included. */
+TEST_F(abi, times_ranges)
+{
+	static const struct { __u64 slice, min_run; } bad[] = {
+		{ GSCHED_MIN_TIME - 1, GSCHED_MIN_TIME }, { 1, 0 },
+		{ GSCHED_MAX_TIME + 1, 2 * GSCHED_MIN_RUN }, { ~0ULL, 0 },
+		{ 2 * GSCHED_SLICE, GSCHED_MIN_TIME - 1 }, { 0, 1 },
+		{ 0, GSCHED_SLICE + 1 }, { 0, ~0ULL },
+		{ 2 * GSCHED_SLICE, 2 * GSCHED_SLICE + 1 },
+		{ GSCHED_MIN_RUN - 1, 0 },	/* the minimum run as it is is longer */
+	};
+	struct gs gs;
+
+	gs_start(&gs, 1, 1, 1, 0);
+	for (unsigned int i = 0; i < ARRAY_SIZE(bad); i++) {
+		EXPECT_EQ(-EINVAL, gs_times(&gs, bad[i].slice, bad[i].min_run)) TH_LOG("%u", i);
+		expect_times(_metadata, &gs, GSCHED_SLICE, GSCHED_MIN_RUN);
+	}
 	gs_stop(&gs);
 }
 

@@ -537,12 +537,6 @@ static void *make_events(void *arg)
 	return NULL;
 }
 
-static void ignore_cookie(void *arg, __u64 cookie)
-{
-	(void)arg;
-	(void)cookie;
-}
-
 /* Own copies of the descriptors: two threads never use one number. */
 static void *register_in_circles(void *arg)
 {

@@ -51,12 +51,6 @@ static int some_fd(unsigned int *seed)
 	}
 }
 
-static void ignore_cookie(void *arg, __u64 cookie)
-{
-	(void)arg;
-	(void)cookie;
-}
-
 /* Results do not matter here, but that there are any. */
 static void use_fds(unsigned int *seed)
 {
@@ -77,7 +71,7 @@ static void random_call(unsigned int *seed)
 {
 	__u32 id, proc, reason;
 
-	switch (rnd(seed, 12)) {
+	switch (rnd(seed, 15)) {
 	case 0:
 		gs_register_bare(&gs, &id);
 		break;
@@ -114,6 +108,15 @@ static void random_call(unsigned int *seed)
 		inbox_take_all(&gs, ignore_cookie, NULL);
 		gs.shared->nr_spinning = 0;
 		break;
+	case 12:
+		gs_times(&gs, GSCHED_MIN_TIME + rnd(seed, 1000000), GSCHED_MIN_TIME);
+		break;
+	case 13:
+		gs.procs[rnd(seed, gs.setup.nr_procs)].next_when = now_ns() + rnd(seed, 1000000);
+		break;
+	case 14:
+		gs_idle_or_leave(&gs, 1, 0, &reason, &proc);
+		break;
 	}
 }
 
@@ -132,7 +135,9 @@ static void *random_calls(void *arg)
 
 static void *spawner(void *arg)
 {
-	while (gs_spawner(&gs, rnd(&child_seed, 2)) == 0)
+	__u32 reason;
+
+	while (gs_spawner(&gs, rnd(&child_seed, 2), &reason) == 0)
 		;
 	return arg;
 }
@@ -175,13 +180,19 @@ static enum ending ending_of(unsigned int seed)
 	return (seed >> 4) % NR_ENDINGS;
 }
 
+/* Every other context does all that it can. */
+static __u32 some_flags(unsigned int *seed)
+{
+	return rnd(seed, 2) ? 0 : rnd(seed, 8);
+}
+
 static void live(unsigned int seed)
 {
 	enum ending how = ending_of(seed);
 	pthread_t thread;
 
 	child_seed = seed;
-	gs_start(&gs, 1 + rnd(&seed, 3), 4, 8, 64);
+	gs_start_with(&gs, some_flags(&seed), 1 + rnd(&seed, 3), 4, 8, 64);
 	if (rnd(&seed, 4) == 0)
 		fcntl(gs.fd, F_SETFD, 0);
 	for (uintptr_t i = 0; i < 1 + rnd(&seed, MAX_THREADS); i++)

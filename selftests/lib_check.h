@@ -61,7 +61,7 @@ const char *__tsan_default_options(void)
 
 static void (*lib_check_body)(void);
 
-static int lib_check_main(int argc, char **argv)
+static inline int lib_check_main(int argc, char **argv)
 {
 	(void)argc;
 	(void)argv;
@@ -69,7 +69,7 @@ static int lib_check_main(int argc, char **argv)
 	return 0;
 }
 
-static int run_on(int procs, void (*body)(void))
+static inline int run_on(int procs, void (*body)(void))
 {
 	char n[16];
 

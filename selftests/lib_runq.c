@@ -104,6 +104,71 @@ TEST_F(runq, spill_half)
 	EXPECT_EQ(127, runq_len(self->a));
 }
 
+/* The kernel takes the P from owners that make no steps. */
+TEST_F(runq, only_takes_are_steps)
+{
+	struct g *batch[RUNQ_HALF];
+	uint64_t steps;
+
+	steps = self->a->steps;
+	fill(self->a, 1, 256);
+	runq_set_next(self->a, G(300));
+	EXPECT_EQ(G(300), runq_set_next(self->a, G(301)));
+	EXPECT_EQ(RUNQ_HALF, runq_take_half(self->a, batch));
+	runq_rotate(self->a, 5);
+	EXPECT_EQ(steps, self->a->steps);
+	runq_pop(self->a);
+	EXPECT_EQ(steps + 2, self->a->steps);
+}
+
+static void expect_rotated(struct __test_metadata *_metadata, struct gsched_proc *p)
+{
+	static const unsigned int want[] = { 9, 3, 4, 5, 1, 2 };
+
+	fill(p, 1, 5);
+	runq_set_next(p, G(9));
+	runq_rotate(p, 2);
+	EXPECT_EQ(5, runq_len(p));
+	for (unsigned int i = 0; i < 6; i++)
+		EXPECT_EQ(G(want[i]), runq_pop(p));
+}
+
+TEST_F(runq, rotation)
+{
+	runq_rotate(self->a, 3);
+	EXPECT_EQ(NULL, runq_pop(self->a));
+	expect_rotated(_metadata, self->a);
+	fill(self->a, 1, 256);
+	runq_rotate(self->a, 1);
+	EXPECT_EQ(256, runq_len(self->a));
+	runq_share_all(self->b);
+	ASSERT_TRUE(shared(self->a));
+	for (unsigned long i = 2; i <= 256; i++)
+		ASSERT_EQ(G(i), runq_pop(self->a));
+	EXPECT_EQ(G(1), runq_pop(self->a));
+	expect_rotated(_metadata, self->a);
+}
+
+/* What the owner of a dead P left is taken out without a P to put it in. */
+TEST_F(runq, grab_what_is_left)
+{
+	struct g *batch[RUNQ_HALF];
+
+	fill(self->a, 1, 3);
+	runq_set_next(self->a, G(9));
+	runq_share_all(self->b);
+	ASSERT_EQ(2, runq_grab(self->a, batch, true));
+	EXPECT_EQ(G(1), batch[0]);
+	EXPECT_EQ(G(2), batch[1]);
+	ASSERT_EQ(1, runq_grab(self->a, batch, true));
+	EXPECT_EQ(G(3), batch[0]);
+	EXPECT_EQ(0, runq_grab(self->a, batch, false));
+	ASSERT_EQ(1, runq_grab(self->a, batch, true));
+	EXPECT_EQ(G(9), batch[0]);
+	EXPECT_EQ(0, runq_grab(self->a, batch, true));
+	EXPECT_EQ(NULL, runq_pop(self->a));
+}
+
 TEST_F(runq, nothing_stolen_while_exclusive)
 {
 	if (!rt.membarrier)
@@ -251,6 +316,8 @@ static void owner(struct gsched_proc *p)
 				break;
 			}
 		}
+		if (n % 11 == 0)
+			runq_rotate(p, n % 13);
 		for (int i = n % 5; i >= 0 && (g = runq_pop(p)); i--)
 			take(g);
 		if (n % 4 == 0)

@@ -6,7 +6,7 @@
 #   setup.sh [lib|modules|vm|check|sanitize|lint|demo|bench]...      (default: check)
 #
 # When nothing is missing this only asks dpkg, and takes some milliseconds.
-# The demo's nginx is extracted into the cache instead of being installed:
+# nginx, for the demo and a test, is extracted into the cache instead of being installed:
 # the package would start a daemon on this machine. Its directory is
 # CACHE/nginx, the program CACHE/nginx/usr/sbin/nginx.
 
@@ -18,7 +18,8 @@ cache=${GSCHED_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/gsched}
 # needs libelf, and pahole (package dwarves) writes the BTF.
 lib="build-essential"
 modules="build-essential gcc-12 bc kmod dwarves libelf1 cpio xz-utils zstd"
-vm="build-essential qemu-system-x86 busybox-static cpio"
+vm="build-essential qemu-system-x86 busybox-static cpio e2fsprogs"
+tests="libcurl4-openssl-dev libsqlite3-dev"
 lint="sparse clang-tidy shellcheck perl git xz-utils"
 
 say()
@@ -92,8 +93,9 @@ for what in "$@"; do
 	case $what in
 	lib)		want="$want $lib" ;;
 	modules)	want="$want $modules" ;;
-	vm|check)	want="$want $modules $vm xz-utils" ;;
-	sanitize)	want="$want $lib xz-utils" ;;	# the sanitizers come with gcc
+	vm)		want="$want $modules $vm xz-utils" ;;
+	check)		want="$want $modules $vm $tests xz-utils"; nginx=yes ;;
+	sanitize)	want="$want $lib $tests xz-utils"; nginx=yes ;;	# gcc has the sanitizers
 	lint)		want="$want $modules $lint" ;;
 	bench)		want="$want $modules $vm" ;;
 	demo)		want="$want $modules $vm"; nginx=yes ;;

@@ -4,7 +4,7 @@
 # Run a command in a virtual machine that has the module loaded.
 #
 #   vm.sh [-n] [-k KERNEL] [-c CPUS] [-m MB] [-t SECONDS] [-o OUTDIR]
-#         [-f FILE]... -- COMMAND [ARG]...
+#         [-d MB] [-s MB:US] [-f FILE]... -- COMMAND [ARG]...
 #
 #   -k KERNEL   see vm/kernel.sh; default 6.1
 #   -c CPUS     default 2
@@ -14,6 +14,13 @@
 #   -f FILE     goes to its base name in COMMAND's working directory, together
 #               with the shared libraries it needs; a directory goes with all
 #               that is in it
+#   -d MB       a virtio disk of that size, with an ext4, mounted at ./disk; a
+#               flush in the guest is an fdatasync() on the host
+#   -s MB:US    a virtio disk that is slow, /dev/slow: each request takes US
+#               microseconds, any number of them at the same time. It reads as
+#               zeros, and forgets what is written (QEMU's null-co): for mapping
+#               and reading. Its cache in the guest is an ordinary page cache, so
+#               /proc/sys/vm/drop_caches makes its pages cold again.
 #   -n          do not load the module; it is there as ./gsched.ko
 #
 # COMMAND runs as root with exactly these arguments, in a writable directory; of
@@ -37,6 +44,16 @@
 # all CPUs run it. An emulated CPU may then execute an int3 that is not there any
 # more, which the kernel takes for its own bug.
 #
+# tsc_early_khz: the emulated TSC is the host's, and its rate is measured here. The
+# guest would measure it against an emulated timer, be wrong by any factor when the
+# host is busy just then, and keep a clock that is as wrong.
+#
+# The slow disk has latency and not QEMU's throttling, which is a rate: a leaky
+# bucket lets the first requests through at once, and then serves a hundred readers
+# no faster than one. With -s 64:1000 a read of 4 KiB, or the fault of a cold page,
+# takes 2.0 to 2.3 ms on a machine with two busy cores, one of a page in the cache less
+# than a microsecond.
+#
 # GSCHED_KO=FILE takes that module instead of build/KERNEL/gsched.ko, which make
 # otherwise brings up to date.
 
@@ -45,8 +62,8 @@ export LC_ALL=C
 
 here=$(dirname "$(readlink -f "$0")")
 top=$(dirname "$here")
-kernel=6.1 cpus=2 mb=1024 seconds=600 outdir='' load=yes
-files=()
+kernel=6.1 cpus=2 mb=1024 seconds=600 outdir='' load=yes disk='' slow=''
+files=() drives=()
 qemu=''
 
 say()
@@ -66,7 +83,7 @@ usage()
 	exit 126
 }
 
-while getopts k:c:m:t:o:f:n opt; do
+while getopts k:c:m:t:o:f:d:s:n opt; do
 	case $opt in
 	k) kernel=$OPTARG ;;
 	c) cpus=$OPTARG ;;
@@ -74,6 +91,8 @@ while getopts k:c:m:t:o:f:n opt; do
 	t) seconds=$OPTARG ;;
 	o) outdir=$OPTARG ;;
 	f) files+=("$OPTARG") ;;
+	d) disk=$OPTARG ;;
+	s) slow=$OPTARG ;;
 	n) load=no ;;
 	*) usage ;;
 	esac
@@ -93,18 +112,15 @@ trap cleanup EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
-# Process 1, built when its source has changed.
-build_init()
+# Bring the program build/vm/NAME up to date with vm/NAME.c.
+build_tool()
 {
-	local init=$top/build/vm/init
+	local to=$top/build/vm/$1
 
-	if [ ! "$init" -nt "$here/vm/init.c" ]; then
-		mkdir -p "$top/build/vm"
-		gcc -std=gnu11 -O2 -Wall -Wextra -static -o "$init.$$" "$here/vm/init.c" ||
-			die "cannot build vm/init.c"
-		mv "$init.$$" "$init"
-	fi
-	cp "$init" "$1"
+	[ ! "$to" -nt "$here/vm/$1.c" ] || return 0
+	mkdir -p "$top/build/vm"
+	gcc -std=gnu11 -O2 -Wall -Wextra -static -o "$to.$$" "$here/vm/$1.c" &&
+		mv "$to.$$" "$to" || die "cannot build vm/$1.c"
 }
 
 # Print the shared libraries of the programs "$@", and their loader.
@@ -152,7 +168,8 @@ make_root()
 	cp "$(command -v busybox)" "$root/usr/bin/busybox"
 	ln -s busybox "$root/usr/bin/sh"
 	cp "$here/vm/rc" "$here/vm/end" "$root/vm/"
-	build_init "$root/init"
+	build_tool init
+	cp "$top/build/vm/init" "$root/init"
 	printf '%s\0' "$@" >"$root/vm/argv"
 	[ $load = yes ] || : >"$root/vm/noload"
 
@@ -181,6 +198,55 @@ make_root()
 	done < <(libraries "${elves[@]}")
 }
 
+# Put the kernel module NAME ("NN-NAME.ko": in order) into the directory $1, unless
+# it is built in.
+add_module()
+{
+	local to=$1 n=$2 name=$3 f
+
+	f=$(find "$kdir/root/lib/modules" -name "$name.ko*" -print -quit)
+	case $f in
+	'')	;;
+	*.xz)	xz -dc "$f" >"$to/$n-$name.ko" ;;
+	*)	cp "$f" "$to/$n-$name.ko" ;;
+	esac
+}
+
+# What vm/rc needs to have the disks, into the root file system $1.
+make_disk_modules()
+{
+	local n=10 name names
+
+	[ -n "$disk$slow" ] || return 0
+	names="virtio_ring virtio virtio_pci_modern_dev virtio_pci_legacy_dev virtio_pci virtio_blk"
+	[ -z "$disk" ] || names="$names crc16 crc32c_generic mbcache jbd2 ext4"
+	mkdir "$1/vm/modules"
+	for name in $names; do
+		add_module "$1/vm/modules" $n "$name"
+		n=$((n + 1))
+	done
+}
+
+# Add a virtio disk to drives[]: the name that rc knows it by, what QEMU keeps it on.
+add_drive()
+{
+	drives+=(-blockdev "$2,node-name=$1" -object "iothread,id=$1-io"
+		-device "virtio-blk-pci,drive=$1,serial=$1,iothread=$1-io")
+}
+
+make_drives()
+{
+	if [ -n "$disk" ]; then
+		truncate -s "${disk}M" "$tmp/disk" &&
+		PATH=$PATH:/sbin:/usr/sbin mkfs.ext4 -q -E lazy_itable_init=0,lazy_journal_init=0 \
+			"$tmp/disk" >&2 || die "cannot make a disk of $disk MB"
+		add_drive disk "driver=file,filename=$tmp/disk"
+	fi
+	if [ -n "$slow" ]; then
+		add_drive slow "driver=null-co,read-zeroes=on,size=$((${slow%:*} << 20)),latency-ns=${slow#*:}000"
+	fi
+}
+
 ko=${GSCHED_KO:-$top/build/$kernel/gsched.ko}
 if [ -z "${GSCHED_KO:-}" ]; then
 	make -s -C "$top" "build/$kernel/gsched.ko" >&2 || die "cannot build $ko"
@@ -189,9 +255,15 @@ fi
 
 kdir=$("$here/vm/kernel.sh" "$kernel") || die "no kernel $kernel"
 make_root "$tmp/root" "$@"
+make_disk_modules "$tmp/root"
+make_drives
 (cd "$tmp/root" && find . -print0 | cpio -0 -o -H newc -R 0:0 --quiet) >"$tmp/initrd" ||
 	die "cannot make the initramfs"
 rm -rf "$tmp/root"
+
+build_tool tsc
+khz=$("$top/build/vm/tsc")
+append="console=ttyS0 quiet panic=-1 no_timer_check tsc=reliable${khz:+ tsc_early_khz=$khz} log_buf_len=8M rdinit=/init"
 
 mkfifo "$tmp/stdout"
 cat "$tmp/stdout" &
@@ -202,9 +274,9 @@ timeout -k 10 "$seconds" qemu-system-x86_64 \
 	-serial "file:$tmp/console" \
 	-chardev "file,id=out,path=$tmp/stdout" -device isa-debugcon,iobase=0xe9,chardev=out \
 	-chardev "file,id=end,path=$tmp/end.tar" -device isa-debugcon,iobase=0xea,chardev=end \
-	-device isa-debug-exit,iobase=0xf4,iosize=4 \
+	-device isa-debug-exit,iobase=0xf4,iosize=4 ${drives[@]+"${drives[@]}"} \
 	-kernel "$kdir/image" -initrd "$tmp/initrd" \
-	-append "console=ttyS0 quiet panic=-1 no_timer_check tsc=reliable log_buf_len=8M rdinit=/init" \
+	-append "$append" \
 	</dev/null >/dev/null 2>"$tmp/qemu.err" &
 qemu=$!
 qemu_status=0
