@@ -57,6 +57,11 @@ build/gsched.ko: FORCE
 build/%/gsched.ko: $(kmod-src) build/%/kernel
 	$(call kbuild,build/$*,$$(cat build/$*/kernel)/build)
 
+# With delay points, for the tests that force races; see kmod/delay.h.
+build/%-delays/gsched.ko: KBUILD_ARGS = GSCHED_DELAYS=y
+build/%-delays/gsched.ko: $(kmod-src) build/%/kernel
+	$(call kbuild,$(@D),$$(cat build/$*/kernel)/build)
+
 # A build from nothing, with all that the compiler and sparse have to say.
 build/lint/%/gsched.ko: KBUILD_ARGS = C=2 W=1 KCFLAGS=-Werror
 build/lint/%/gsched.ko: FORCE
