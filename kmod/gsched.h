@@ -283,6 +283,7 @@ struct gs_m {
  * @tick_on:	it looks every @min_run
  * @tick_empty:	looks in a row that saw nothing to do
  * @tick_scan:	where the look for Ms that must stop goes on
+ * @tick_spun:	looks in a row that saw work and an M that spins
  * @orphans:	the tick saw work in a dead P
  * @nr_wakes:	how many idle Ms were given a P to look for work
  * @nr_idles:	how many times an M went idle
@@ -358,6 +359,7 @@ struct gs_ctx {
 	bool tick_on;
 	u32 tick_empty;
 	unsigned long tick_scan;
+	u32 tick_spun;
 	bool orphans;
 
 	struct task_struct *spawner;
@@ -469,6 +471,7 @@ void gs_m_enqueue(struct gs_ctx *ctx, struct gs_m *m, enum gs_sleep sleep);
 void gs_m_dequeue(struct gs_ctx *ctx, struct gs_m *m);
 void gs_p_grant(struct gs_ctx *ctx, struct gs_p *p, struct gs_m *m);
 void gs_p_take(struct gs_ctx *ctx, struct gs_m *m);
+void gs_p_begin(struct gs_p *p);
 struct gs_p *gs_p_pass(struct gs_ctx *ctx, struct gs_m *m, struct gs_wakeup *wk);
 void gs_p_release(struct gs_ctx *ctx, struct gs_m *m, struct gs_wakeup *wk);
 struct gs_p *gs_proc(struct gs_ctx *ctx, u32 id);

@@ -239,10 +239,12 @@ static void gs_hold_end(struct gs_ctx *ctx, struct gs_m *m)
 
 	gs_lock(ctx, &wk);
 	ctx->nr_held_ns += waited;
-	if (!m->p && gs_hold_over(m)) {
+	if (m->p) {
+		gs_p_begin(m->p);
+	} else if (gs_hold_over(m)) {
 		gs_m_dequeue(ctx, m);
 		m->owed = false;
-	} else if (!m->p) {
+	} else {
 		gs_m_enqueue(ctx, m, GS_LOOSE);
 		if (gs_hold_waived(m)) {
 			ctx->nr_waived++;

@@ -67,6 +67,7 @@ static int gs_m_sleep_end(struct gs_ctx *ctx, struct gs_m *m, int err, u32 *proc
 
 	gs_lock(ctx, &wk);
 	if (m->p) {
+		gs_p_begin(m->p);
 		*proc = m->p->id;
 		err = 0;
 	} else {

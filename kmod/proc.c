@@ -226,6 +226,22 @@ void gs_p_grant(struct gs_ctx *ctx, struct gs_p *p, struct gs_m *m)
 }
 
 /**
+ * gs_p_begin - the M to which a P was given has woken up
+ * @p: the P
+ *
+ * Under the lock. The slice begins now: on a busy machine the M may have got its CPU
+ * long after its P.
+ */
+void gs_p_begin(struct gs_p *p)
+{
+	u64 now = ktime_get_mono_fast_ns();
+
+	p->slice_end += now - p->granted_at;
+	p->granted_at = now;
+	p->moved_at = now;
+}
+
+/**
  * gs_p_take - take an M's P
  * @ctx: the context
  * @m:   the M, which has one

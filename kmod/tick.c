@@ -43,6 +43,8 @@
 
 /* Looks in a row that see nothing before the tick says that it is off. */
 #define GS_EMPTY_LOOKS	8
+/* Looks for which an M that spins is believed to find the work: it may be stopped. */
+#define GS_SPUN_LOOKS	4
 /* Ms per look that are asked whether they must stop. */
 #define GS_STOP_BATCH	256
 
@@ -163,9 +165,12 @@ static bool gs_left_alone(struct gs_p *p, u64 now)
 static bool gs_look_for_p(struct gs_ctx *ctx, struct gs_look *look, u32 prefer,
 			  struct gs_wakeup *wk)
 {
-	if (look->searched || READ_ONCE(ctx->shared->nr_spinning))
+	if (look->searched)
 		return false;
 	look->searched = true;
+	if (READ_ONCE(ctx->shared->nr_spinning) && ctx->tick_spun++ < GS_SPUN_LOOKS)
+		return false;
+	ctx->tick_spun = 0;
 	gs_wake_one(ctx, prefer, wk);
 	return wk->m;
 }
@@ -341,7 +346,8 @@ static void gs_look_at_ms(struct gs_ctx *ctx, struct gs_look *look)
 	}
 	rcu_read_unlock();
 	ctx->tick_scan = n > GS_STOP_BATCH ? id : 0;
-	look->busy |= ctx->tick_scan;		/* there are more */
+	/* There are more. */
+	look->busy |= ctx->tick_scan && (READ_ONCE(ctx->nr_waiting_ms) || READ_ONCE(ctx->nr_hogs));
 }
 
 /* -------------------------------------------------------------------- the timer */
