@@ -499,6 +499,7 @@ u64 gs_hold_features(void);
 int gs_task_work_add(struct callback_head *work);
 void gs_hold_arm(struct gs_m *m);
 bool gs_stop_wanted(struct task_struct *task);
+bool gs_hold_waived(struct gs_m *m, u64 now);
 void gs_hold_init_m(struct gs_m *m);
 
 /* tick.c */

@@ -189,10 +189,16 @@ static bool gs_hold_over(struct gs_m *m)
 	       current->mm != m->ctx->mm || fatal_signal_pending(current);
 }
 
-static bool gs_hold_waived(struct gs_m *m)
+/**
+ * gs_hold_waived - is an M traced, and was held for so long that it goes on without a P?
+ * @m:   the M
+ * @now: the time
+ *
+ * Until it gets a P again, at some later hold.
+ */
+bool gs_hold_waived(struct gs_m *m, u64 now)
 {
-	return READ_ONCE(current->ptrace) &&
-	       ktime_get_mono_fast_ns() - m->lost_at > GS_TRACED_NS;
+	return READ_ONCE(m->task->ptrace) && now > m->lost_at + GS_TRACED_NS;
 }
 
 /* Return: true: the M is queued up for a P. */
@@ -223,7 +229,8 @@ static void gs_hold_sleep(struct gs_m *m)
 {
 	for (;;) {
 		set_current_state(TASK_KILLABLE | TASK_NOLOAD | TASK_FREEZABLE);
-		if (READ_ONCE(m->p) || gs_hold_over(m) || gs_must_stop() || gs_hold_waived(m))
+		if (READ_ONCE(m->p) || gs_hold_over(m) || gs_must_stop() ||
+		    gs_hold_waived(m, ktime_get_mono_fast_ns()))
 			break;
 		GS_DELAY(GS_DELAY_PARK);
 		schedule();
@@ -234,7 +241,7 @@ static void gs_hold_sleep(struct gs_m *m)
 /* A grant is never dropped; without one the M is loose, but for one that ends. */
 static void gs_hold_end(struct gs_ctx *ctx, struct gs_m *m)
 {
-	u64 waited = ktime_get_mono_fast_ns() - m->lost_at;
+	u64 now = ktime_get_mono_fast_ns(), waited = now - m->lost_at;
 	struct gs_wakeup wk;
 
 	gs_lock(ctx, &wk);
@@ -246,10 +253,7 @@ static void gs_hold_end(struct gs_ctx *ctx, struct gs_m *m)
 		m->owed = false;
 	} else {
 		gs_m_enqueue(ctx, m, GS_LOOSE);
-		if (gs_hold_waived(m)) {
-			ctx->nr_waived++;
-			m->lost_at = ktime_get_mono_fast_ns();
-		}
+		ctx->nr_waived += gs_hold_waived(m, now);
 		gs_tick_start(ctx);
 	}
 	gs_unlock(ctx, &wk);

@@ -144,13 +144,13 @@ static void gs_m_sched_in(struct preempt_notifier *pn, int cpu)
 	struct gs_m *m = container_of(pn, struct gs_m, pn);
 
 	/*
-	 * Between on_cpu and user space: pairs with gs_sync_owners(), which leaves out
-	 * the CPUs of threads that it sees off theirs.
+	 * In either case a full barrier between on_cpu and user space: pairs with
+	 * gs_sync_owners(), which leaves out the CPUs of threads that it sees off theirs.
 	 */
 	if (m->blk != GS_BLK_NO)
 		gs_unblock(m);
 	else
-		smp_mb();
+		smp_mb();	/* as above */
 	if (unlikely(current->mm != m->ctx->mm)) {
 		if (current->mm && !m->stale)
 			gs_m_stale(m);

@@ -278,16 +278,17 @@ struct gs_p *gs_p_pass(struct gs_ctx *ctx, struct gs_m *m, struct gs_wakeup *wk)
 	if (!p)
 		return NULL;
 	gs_p_take(ctx, m);
-	next = gs_pick_held(ctx, ktime_get_mono_fast_ns());
 	if (p->id >= ctx->nr_procs) {
 		gs_p_set_dead(p);
-	} else if (next) {
-		gs_p_give(ctx, p, next, wk);
-		return NULL;
-	} else {
-		gs_p_set_idle(ctx, p);
+		return p;
 	}
-	return p;
+	next = gs_pick_held(ctx, ktime_get_mono_fast_ns());
+	if (!next) {
+		gs_p_set_idle(ctx, p);
+		return p;
+	}
+	gs_p_give(ctx, p, next, wk);
+	return NULL;
 }
 
 /**

@@ -93,9 +93,11 @@ static u64 gs_tick_gap(struct gs_ctx *ctx)
 /* May be called while the tick is looking: the timer then fires after that. */
 static void gs_tick_set(struct gs_ctx *ctx, u64 when)
 {
-	if (ctx->dead || !when || (ctx->tick_at && ctx->tick_at <= when))
+	if (ctx->dead || !when)
 		return;
 	when = max(when, ctx->tick_last + gs_tick_gap(ctx));
+	if (ctx->tick_at && ctx->tick_at <= when)
+		return;
 	WRITE_ONCE(ctx->tick_at, when);
 	hrtimer_start(&ctx->tick, ns_to_ktime(min_t(u64, when, KTIME_MAX)),
 		      HRTIMER_MODE_ABS_PINNED_HARD);
@@ -236,6 +238,22 @@ static bool gs_look_work(struct gs_ctx *ctx, struct gs_look *look, bool stepping
 	return false;
 }
 
+/*
+ * No more owners are interrupted than there are Ms to take their Ps. One that cannot
+ * lose its P now does not count.
+ */
+static bool gs_may_kick(struct gs_p *p, struct gs_look *look, enum gs_why why)
+{
+	struct gs_m *m = p->owner;
+
+	if (why == GS_PREEMPT_RETIRE || !READ_ONCE(m->task->on_cpu) || READ_ONCE(m->sh->in_sched))
+		return true;
+	if (!look->kicks)
+		return false;
+	look->kicks--;
+	return true;
+}
+
 /* Return: the owner, if it shall look whether it must give the P up. */
 static struct gs_m *gs_look_running(struct gs_ctx *ctx, struct gs_p *p, struct gs_look *look,
 				    struct gs_wakeup *wk)
@@ -251,14 +269,8 @@ static struct gs_m *gs_look_running(struct gs_ctx *ctx, struct gs_p *p, struct g
 	if (work && gs_look_work(ctx, look, stepping, wk))
 		return NULL;
 	why = gs_preempt_why(ctx, p, look->now);
-	if (why == GS_PREEMPT_RETIRE)
-		return p->owner;
-	if (why != GS_KEEP) {
-		if (!look->kicks)
-			return NULL;
-		look->kicks--;
-		return p->owner;
-	}
+	if (why != GS_KEEP)
+		return gs_may_kick(p, look, why) ? p->owner : NULL;
 	if (stepping) {
 		p->seen_steps = steps;
 		p->moved_at = look->now;
@@ -308,7 +320,7 @@ static bool gs_waits_awake(struct gs_m *m)
 }
 
 /* Return: the M, if it runs without a P that it is owed. Off its CPU, sched_in sees to it. */
-static struct gs_m *gs_look_at_m(struct gs_ctx *ctx, struct gs_m *m)
+static struct gs_m *gs_look_at_m(struct gs_ctx *ctx, struct gs_m *m, struct gs_look *look)
 {
 	struct gs_m *kick = NULL;
 	struct gs_wakeup wk;
@@ -318,7 +330,8 @@ static struct gs_m *gs_look_at_m(struct gs_ctx *ctx, struct gs_m *m)
 	gs_lock(ctx, &wk);
 	if (gs_is_held(m) && (gs_stop_wanted(m->task) || READ_ONCE(m->task->ptrace)))
 		wk.m = m;
-	else if (m->sleep == GS_LOOSE && READ_ONCE(m->task->on_cpu) && gs_kick_begin(m))
+	else if (m->sleep == GS_LOOSE && READ_ONCE(m->task->on_cpu) &&
+		 !gs_hold_waived(m, look->now) && gs_kick_begin(m))
 		kick = m;
 	gs_unlock(ctx, &wk);
 	return kick;
@@ -338,7 +351,7 @@ static void gs_look_at_ms(struct gs_ctx *ctx, struct gs_look *look)
 		if (++n > GS_STOP_BATCH)
 			break;
 		look->busy |= gs_waits_awake(m);
-		kick = gs_look_at_m(ctx, m);
+		kick = gs_look_at_m(ctx, m, look);
 		if (!kick)
 			continue;
 		look->busy = true;

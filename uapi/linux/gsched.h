@@ -545,7 +545,7 @@ struct gsched_wake {
 
 /* gsched_spawner.reason */
 #define GSCHED_SPAWN_M		1	/* an M should be created */
-#define GSCHED_SPAWN_CAP	2	/* it should, but gsched_setup.max_ms is reached; said once */
+#define GSCHED_SPAWN_CAP	2	/* it should, but max_ms is reached; said once */
 
 /**
  * struct gsched_spawner - GSCHED_IOC_SPAWNER: sleep until an M is missing
@@ -554,8 +554,8 @@ struct gsched_wake {
  *
  * For one thread that is no M. It returns 0 each time an M should be created;
  * until an M has registered, or the next call has GSCHED_SPAWNER_FAILED and 100 ms
- * have passed, no other is asked for. A new M calls GSCHED_IOC_IDLE: what it was asked for may have been
- * done by others meanwhile.
+ * have passed, no other is asked for. A new M calls GSCHED_IOC_IDLE: what it was
+ * asked for may have been done by others meanwhile.
  *
  * -EBUSY   another thread waits here
  * -EDEADLK the caller is an M
