@@ -219,15 +219,37 @@ static void rescue(struct m *m)
 
 #define ATTN_HERE (GSCHED_ATTN_PREEMPT | GSCHED_ATTN_INBOX | GSCHED_ATTN_TIMER)
 
+/*
+ * @old Gs have waited for their turn, the others in the queue have just become able to
+ * run. These come first; but then one of the old ones runs before it is so again.
+ */
+static void new_before_old(struct gsched_proc *p, uint32_t old)
+{
+	struct p_local *l = p_local(p);
+	uint32_t len = runq_len(p), head = (uint32_t)__atomic_load_n(&p->head, __ATOMIC_RELAXED);
+
+	if (!old || len <= old || l->old_turn - head - 1 <= GSCHED_RING_SIZE)
+		return;
+	runq_rotate(p, old);
+	l->old_turn = head + len + 1;
+}
+
+/*
+ * The kernel's tick sets TIMER, so that is rare, and steps may be slow. An INBOX comes
+ * with every event: there the usual order is good enough, or PREEMPT comes, too.
+ */
 static void attend(struct m *m, uint32_t bits)
 {
 	struct gsched_proc *p = m_proc(m);
+	uint32_t old = runq_len(p);
 	int64_t now = 0;
 
 	if (bits & GSCHED_ATTN_INBOX)
 		inbox_drain(m, p);
-	if (bits & GSCHED_ATTN_TIMER)
+	if (bits & GSCHED_ATTN_TIMER) {
 		timers_run(m, p, &now);
+		new_before_old(p, old);
+	}
 }
 
 /*
@@ -265,21 +287,6 @@ static struct g *look_around(struct m *m)
 	timers_run(m, p, &now);
 	rescue(m);
 	return global_take(m, 1);
-}
-
-/*
- * @old Gs have waited for their turn, the others in the queue have just become able to
- * run. These come first; but then one of the old ones runs before it is so again.
- */
-static void new_before_old(struct gsched_proc *p, uint32_t old)
-{
-	struct p_local *l = p_local(p);
-	uint32_t len = runq_len(p), head = (uint32_t)__atomic_load_n(&p->head, __ATOMIC_RELAXED);
-
-	if (!old || len <= old || l->old_turn - head - 1 <= GSCHED_RING_SIZE)
-		return;
-	runq_rotate(p, old);
-	l->old_turn = head + len + 1;
 }
 
 /*
