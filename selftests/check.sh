@@ -18,8 +18,10 @@ cd "$top"
 shopt -s nullglob
 
 # What some tests start. Found here by PATH, and in a guest in the working directory.
-nginx=${GSCHED_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/gsched}/nginx/usr/sbin/nginx
-PATH=$PATH:${nginx%/*}
+cache=${GSCHED_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/gsched}
+nginx=$cache/nginx/usr/sbin/nginx
+gdb=$cache/gdb/usr/bin/gdb
+PATH=$PATH:${nginx%/*}:${gdb%/*}
 
 pass=0 fail=0 skip=0
 log=$(mktemp)
@@ -53,8 +55,8 @@ run_vm()
 	local kernel=${1%:*} cpus=${1#*:} list
 
 	mapfile -t list < <(programs selftests kmod; programs selftests lib)
-	selftests/vm.sh -k "$kernel" -c "$cpus" -m 2048 -f build/selftests \
-		-f selftests/run.sh -f selftests/vm/splat.patterns -f "$nginx" \
+	selftests/vm.sh -k "$kernel" -c "$cpus" -m 2048 -t 1500 -f build/selftests \
+		-f selftests/run.sh -f selftests/vm/splat.patterns -f "$nginx" -f "$gdb" \
 		-d 64 -s 64:50000 \
 		-- env GSCHED_BACKEND=module PATH=/usr/sbin:/usr/bin:/test ./run.sh -k "${list[@]}"
 }

@@ -8,7 +8,6 @@
  */
 #include "kmod_block.h"
 
-
 /* A hand-off takes some ten microseconds; with no_tick() nothing else comes so soon. */
 #define HANDOFF_NS	(900 * NSEC_PER_MSEC)
 

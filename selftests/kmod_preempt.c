@@ -218,7 +218,15 @@ static void push_timer(struct gs *gs)
 			 __ATOMIC_SEQ_CST);
 }
 
-static void (*const fresh_work[])(struct gs *gs) = { push_inbox, push_global, push_timer };
+/* What has come is to be run, and not what has been there: the P's attention says so. */
+static const struct {
+	void (*push)(struct gs *gs);
+	__u32 attention;
+} fresh_work[] = {
+	{ push_inbox, GSCHED_ATTN_INBOX },
+	{ push_global, GSCHED_ATTN_PREEMPT },
+	{ push_timer, GSCHED_ATTN_TIMER },
+};
 
 static void no_work(struct gs *gs)
 {
@@ -238,11 +246,13 @@ TEST_F(hogs, to_an_idle_m_for_fresh_work)
 		self->h = hog_new(gs);
 		actor_begin_idle(self->t);
 		hog_start(self->h);
-		fresh_work[i](gs);
+		fresh_work[i].push(gs);
 		say_there_is_work(gs);
 		expect_at_min_run(_metadata, self->t, self->h, self->h->began);
 		EXPECT_EQ((__u32)GSCHED_IDLE_WORK, self->t->reason);
 		EXPECT_EQ(1U, load32(&gs->shared->nr_spinning));
+		EXPECT_TRUE(attention(gs, 0) & fresh_work[i].attention);
+		gs->procs[0].attention = 0;
 		no_work(gs);
 		give_back(_metadata, self->t, self->h);
 	}
@@ -492,8 +502,10 @@ TEST_F(hogs, section_is_asked)
 	/* It is asked again when it has looked. */
 	__atomic_and_fetch(&gs->procs[0].attention, ~both, __ATOMIC_SEQ_CST);
 	EXPECT_TRUE(eventually((attention(gs, 0) & both) == both));
+	/* What it was asked for is done: the next owner is not. */
 	hog_stop(_metadata, self->h);
 	EXPECT_EQ(0, actor_end(self->t));
+	EXPECT_EQ(0U, attention(gs, 0) & both);
 }
 
 /* Nobody is held: the owner shall run another G itself. */

@@ -107,7 +107,7 @@ static void come_at_random(struct player *p)
 {
 	int64_t end = now_ns() + 10 * SPREAD_NS;
 
-	if (p->waits && rnd(&p->seed, 2))
+	if (p->waits && rnd(&p->seed, 3) == 0)
 		while (!nr_blocked(&p->race->gs) && now_ns() < end)
 			;
 	else
@@ -340,7 +340,7 @@ FIXTURE_TEARDOWN(window)
 	gs_stop(&r->gs);
 }
 
-#define ROUNDS		scaled(60)
+#define ROUNDS		scaled(40)
 
 /* The M blocks, and what it waits for comes at a random moment. */
 static int64_t begin_block(struct player *m)
@@ -374,7 +374,7 @@ static void rounds(struct player *m)
 	struct race *r = m->race;
 
 	for (unsigned int i = 0; i < ROUNDS; i++) {
-		bool long_block = rnd(&r->seed, 2);
+		bool long_block = rnd(&r->seed, 3);
 		int64_t start = begin_block(m);
 
 		for (unsigned int j = 1; j < r->nr; j++)
@@ -715,7 +715,8 @@ static void hog_inside(struct player *p)
 		must(gs_acquire(gs, GSCHED_ACQUIRE_YIELD, &proc) == 0);
 		break;
 	case 4:
-		spin_ns(rnd(&p->seed, 2 * GSCHED_MIN_TIME));
+		spin_ns(rnd(&p->seed, 4 * GSCHED_MIN_TIME));
+		must(load32(&gs->ms[id_of(p)].proc) == proc);
 		break;
 	default:
 		__atomic_store_n(&gs->procs[proc].steps, gs->procs[proc].steps + 2,
@@ -731,7 +732,7 @@ static int hog_for_a_while(struct player *p)
 	__u32 proc;
 
 	must(gs_acquire(gs, 0, &proc) == 0);
-	for (unsigned int i = 0; i < scaled(100); i++) {
+	for (unsigned int i = 0; i < scaled(150); i++) {
 		section_leave(gs, id_of(p));
 		hog_outside(p);
 		must(load32(&gs->ms[id_of(p)].proc) != GSCHED_NONE);
@@ -775,6 +776,22 @@ TEST_F_TIMEOUT(preempt, hogs, 60)
 	EXPECT_LT(0UL, gs_counter(&r->gs, "preempts"));
 }
 
+/* It is wanted by others before it has slept at all. */
+TEST_F_TIMEOUT(preempt, before_it_sleeps, 60)
+{
+	struct race *r = self->r;
+
+	ASSERT_EQ(0, gs_set_procs(&r->gs, 1));
+	for (int i = 0; i < 3; i++)
+		m_new(r, acquire_outside);
+	for (unsigned int i = 0; i < ROUNDS / 4; i++) {
+		for (unsigned int j = 0; j < r->nr; j++)
+			player_begin(&r->player[j]);
+		for (unsigned int j = 0; j < r->nr; j++)
+			player_end(&r->player[j]);
+	}
+}
+
 /* ------------------------------------------------------------------- the tick */
 
 /*
@@ -794,13 +811,33 @@ FIXTURE_VARIANT_ADD(tick, at_fire) { .points = BIT(FIRE) };
 FIXTURE_VARIANT_ADD(tick, at_tick) { .points = BIT(TICK) };
 FIXTURE_VARIANT_ADD(tick, at_quiet) { .points = BIT(QUIET) };
 
-#define TICK_DELAY_NS	(2 * WINDOW_NS)
+#define TICK_DELAY_NS	700000
+#define TICK_PERIOD_NS	(2 * NSEC_PER_MSEC)
+
+/*
+ * The tick is the test's: on CPU 0, begun at @tick_began when it was off. m runs on CPU
+ * 1, where no tick interrupts it.
+ */
+static int64_t tick_began;
+
+/* How long the tick goes on when there is nothing to see, as an earlier round told. */
+static int64_t tick_ends_after;
+
+/* And how long after that the window opens that is of interest. */
+static int64_t last_look_after;
 
 FIXTURE_SETUP(tick)
 {
 	self->r = &race;
 	race_start(self->r, 1, 0);
-	must(gs_times(&self->r->gs, GSCHED_MIN_RUN, GSCHED_MIN_RUN) == 0);
+	must(gs_times(&self->r->gs, TICK_PERIOD_NS, TICK_PERIOD_NS) == 0);
+	/* The next timer that there is belongs to a P that nobody has. */
+	ASSERT_EQ(0, gs_set_procs(&self->r->gs, 2));
+	self->r->gs.procs[1].next_when = now_ns() + 3600 * NSEC_PER_SEC;
+	ASSERT_EQ(0, gs_set_procs(&self->r->gs, 1));
+	/* The tick says that it ends, and looks once more. */
+	tick_ends_after = 9 * TICK_PERIOD_NS;
+	last_look_after = variant->points & BIT(QUIET) ? 0 : TICK_PERIOD_NS + TICK_DELAY_NS;
 	set_delays(variant->points, TICK_DELAY_NS);
 }
 
@@ -818,15 +855,6 @@ FIXTURE_TEARDOWN(tick)
 	gs_stop(&r->gs);
 }
 
-/*
- * The tick is the test's: on CPU 0, begun at @tick_began when it was off. m runs on CPU
- * 1, where no tick interrupts it.
- */
-static int64_t tick_began;
-
-/* How long the tick goes on when there is nothing to see, as an earlier round told. */
-static int64_t tick_ends_after = 8 * GSCHED_MIN_RUN;
-
 static bool tick_on(struct gs *gs)
 {
 	return load32(&gs->shared->tick_on);
@@ -834,9 +862,8 @@ static bool tick_on(struct gs *gs)
 
 static void let_the_tick_end(struct gs *gs)
 {
-	while (tick_on(gs))
-		sleep_ns(GSCHED_MIN_RUN);
-	sleep_ns(3 * GSCHED_MIN_RUN);
+	must(eventually(!tick_on(gs)));
+	sleep_ns(2 * TICK_PERIOD_NS);
 }
 
 /* m has the P, t idles, and the tick begins. Return: now. */
@@ -853,11 +880,11 @@ static int64_t begin_tick(struct player *m, struct player *t, int (*idle)(struct
 	return tick_began;
 }
 
-/* A minimum run before the tick says that it ends, to one after it; or just then. */
+/* Within the window that ends then, or a little before or after; or just then. */
 static void spin_until_about_tick_end(struct player *p)
 {
-	int64_t when = tick_began + tick_ends_after - GSCHED_MIN_RUN +
-		       rnd(&p->seed, 2 * GSCHED_MIN_RUN);
+	int64_t when = tick_began + tick_ends_after + last_look_after +
+		       rnd(&p->seed, 2 * TICK_DELAY_NS) - TICK_DELAY_NS * 3 / 2;
 
 	pin_to_cpu(1 % nr_cpus());
 	if (rnd(&p->seed, 4)) {
@@ -894,7 +921,7 @@ static int push_and_compute(struct player *p)
 	return gs_release(gs);
 }
 
-#define TICK_ROUNDS	scaled(50)
+#define TICK_ROUNDS	scaled(30)
 
 static int act_idle_part(struct actor *a)
 {
@@ -920,7 +947,7 @@ TEST_F_TIMEOUT(tick, push, 60)
 
 /*
  * It starts a timer, and blocks. Who resumes a G says so if the tick does not come in
- * time for it.
+ * time for it; who blocks need not.
  */
 static int timer_and_block(struct player *p)
 {
@@ -928,10 +955,10 @@ static int timer_and_block(struct player *p)
 	__u64 when, next;
 
 	spin_until_about_tick_end(p);
-	when = now_ns() + rnd(&p->seed, 2 * GSCHED_MIN_RUN);
+	when = now_ns() + rnd(&p->seed, 2 * TICK_PERIOD_NS);
 	__atomic_store_n(&gs->procs[0].next_when, when, __ATOMIC_SEQ_CST);
 	next = load64(&gs->shared->tick_next);
-	if (!tick_on(gs) && (!next || when < next))
+	if (rnd(&p->seed, 2) && !tick_on(gs) && (!next || when < next))
 		gs_wake(gs);
 	block_on_pipe(p);
 	return gs_release(gs);
@@ -982,7 +1009,7 @@ static int block_with_due_timer(struct player *p)
 	__u32 proc;
 
 	must(gs_acquire(gs, 0, &proc) == 0);
-	for (unsigned int i = 0; i < TICK_ROUNDS / 2; i++) {
+	for (unsigned int i = 0; i < TICK_ROUNDS; i++) {
 		let_the_tick_end(gs);
 		when = now_ns() + 3 * NSEC_PER_MSEC;
 		__atomic_store_n(next_when, when, __ATOMIC_SEQ_CST);
@@ -1037,10 +1064,6 @@ TEST_F_TIMEOUT(tick, timers_of_others, 60)
 	m_new(r, block_with_due_timer);
 	player_new(r, forget_due_timer);
 	player_new(r, nap_on_each_cpu);
-	/* The next timer that there is belongs to a P that nobody has. */
-	ASSERT_EQ(0, gs_set_procs(&r->gs, 2));
-	r->gs.procs[1].next_when = now_ns() + 3600 * NSEC_PER_SEC;
-	ASSERT_EQ(0, gs_set_procs(&r->gs, 1));
 	for (unsigned int i = 0; i < r->nr; i++)
 		player_begin(&r->player[i]);
 	for (unsigned int i = r->nr; i--; )

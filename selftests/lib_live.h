@@ -343,6 +343,16 @@ static inline int task_list(pid_t pid, pid_t tids[LIVE_TASKS])
 	return n;
 }
 
+/* One of the threads. It may have ended meanwhile. */
+static inline pid_t task_any(pid_t pid, unsigned int *seed)
+{
+	pid_t tids[LIVE_TASKS];
+	int n = task_list(pid, tids);
+
+	CHECK(n > 0);
+	return tids[rnd(seed) % n];
+}
+
 /* The state in /proc/PID/task/TID/stat, 0: there is no such thread. */
 static inline char task_state(pid_t pid, pid_t tid)
 {

@@ -31,10 +31,9 @@ static int send_to_process(unsigned int *seed, siginfo_t *info)
 /* A thread that has just ended is another's turn. */
 static int send_to_thread(unsigned int *seed, siginfo_t *info)
 {
-	pid_t tids[LIVE_TASKS];
-	int n = task_list(live->pid, tids);
+	pid_t tid = task_any(live->pid, seed);
 
-	return syscall(SYS_rt_tgsigqueueinfo, live->pid, tids[rnd(seed) % n], LIVE_SIGNAL, info);
+	return syscall(SYS_rt_tgsigqueueinfo, live->pid, tid, LIVE_SIGNAL, info);
 }
 
 static void send_one(int (*send)(unsigned int *seed, siginfo_t *info), unsigned int *seed,

@@ -57,10 +57,12 @@ static int to_process(unsigned int *seed, int sig)
 
 static int to_thread(unsigned int *seed, int sig)
 {
-	pid_t tids[LIVE_TASKS];
-	int n = task_list(live->pid, tids);
+	int err;
 
-	return syscall(SYS_tgkill, live->pid, tids[rnd(seed) % n], sig);
+	do {
+		err = syscall(SYS_tgkill, live->pid, task_any(live->pid, seed), sig);
+	} while (err && errno == ESRCH);
+	return err;
 }
 
 static long progress_sum(void)

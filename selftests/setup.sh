@@ -6,9 +6,9 @@
 #   setup.sh [lib|modules|vm|check|sanitize|lint|demo|bench]...      (default: check)
 #
 # When nothing is missing this only asks dpkg, and takes some milliseconds.
-# nginx, for the demo and a test, is extracted into the cache instead of being installed:
-# the package would start a daemon on this machine. Its directory is
-# CACHE/nginx, the program CACHE/nginx/usr/sbin/nginx.
+# Two programs that guests run are extracted into the cache instead of being installed:
+# CACHE/nginx/usr/sbin/nginx, whose package would start a daemon on this machine, and
+# CACHE/gdb/usr/bin/gdb, the small one without Python, which excludes the other.
 
 set -eu
 
@@ -20,6 +20,8 @@ lib="build-essential"
 modules="build-essential gcc-12 bc kmod dwarves libelf1 cpio xz-utils zstd"
 vm="build-essential qemu-system-x86 busybox-static cpio e2fsprogs"
 tests="libcurl4-openssl-dev libsqlite3-dev"
+# Libraries of gdb-minimal that are not always there.
+gdb_libs="libdebuginfod1 libexpat1 libgmp10 libipt2 libmpfr6 libreadline8 libxxhash0"
 lint="sparse clang-tidy shellcheck perl git xz-utils"
 
 say()
@@ -58,17 +60,19 @@ install_packages()
 	as_root "${apt[@]}" install -y --no-install-recommends "$@" >&2
 }
 
-extract_nginx()
+# extract NAME PROGRAM PACKAGE...: the packages into CACHE/NAME, which then has PROGRAM
+extract()
 {
-	local tmp deb
+	local name=$1 program=$2 tmp deb
+	shift 2
 
-	[ ! -x "$cache/nginx/usr/sbin/nginx" ] || return 0
-	say "extracting nginx into $cache/nginx"
+	[ ! -x "$cache/$name/$program" ] || return 0
+	say "extracting $* into $cache/$name"
 	mkdir -p "$cache"
-	tmp=$(mktemp -d "$cache/nginx.XXXXXX")
-	(cd "$tmp" && apt-get -q download nginx nginx-common >&2) || {
+	tmp=$(mktemp -d "$cache/$name.XXXXXX")
+	(cd "$tmp" && apt-get -q download "$@" >&2) || {
 		rm -rf "$tmp"
-		say "cannot download the packages nginx and nginx-common"
+		say "cannot download: $*"
 		return 1
 	}
 	for deb in "$tmp"/*.deb; do
@@ -77,8 +81,8 @@ extract_nginx()
 	rm -f "$tmp"/*.deb
 	chmod 755 "$tmp"
 	# Two at once: the first one wins, and mv -T refuses a full directory.
-	mv -T "$tmp" "$cache/nginx" 2>/dev/null || rm -rf "$tmp"
-	[ -x "$cache/nginx/usr/sbin/nginx" ]
+	mv -T "$tmp" "$cache/$name" 2>/dev/null || rm -rf "$tmp"
+	[ -x "$cache/$name/$program" ]
 }
 
 [ $# -gt 0 ] || set -- check
@@ -88,13 +92,13 @@ command -v dpkg-query >/dev/null || {
 }
 
 want=
-nginx=no
+nginx=no gdb=no
 for what in "$@"; do
 	case $what in
 	lib)		want="$want $lib" ;;
 	modules)	want="$want $modules" ;;
 	vm)		want="$want $modules $vm xz-utils" ;;
-	check)		want="$want $modules $vm $tests xz-utils"; nginx=yes ;;
+	check)		want="$want $modules $vm $tests $gdb_libs xz-utils"; nginx=yes gdb=yes ;;
 	sanitize)	want="$want $lib $tests xz-utils"; nginx=yes ;;	# gcc has the sanitizers
 	lint)		want="$want $modules $lint" ;;
 	bench)		want="$want $modules $vm" ;;
@@ -112,4 +116,5 @@ if [ -n "$packages" ]; then
 		exit 1
 	}
 fi
-[ $nginx = no ] || extract_nginx
+[ $nginx = no ] || extract nginx usr/sbin/nginx nginx nginx-common
+[ $gdb = no ] || extract gdb usr/bin/gdb gdb-minimal
