@@ -152,8 +152,8 @@ static bool gs_handoff_to(struct gs_ctx *ctx, struct gs_p *p, struct gs_m *next,
 			return false;
 	}
 	gs_p_give(ctx, p, next, wk);
-	if (runner && !ctx->nr_idle_ms && READ_ONCE(ctx->nr_ms) < ctx->max_ms)
-		gs_spawn(ctx, wk);
+	if (runner)
+		gs_spawn_spare(ctx, wk);
 	return true;
 }
 

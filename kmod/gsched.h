@@ -55,7 +55,8 @@
  *                           the granter
  * m->parked                 the M                  the M
  * p->claim, granted_at,     lock                  lock
- *  slice_end, m->claim
+ *  slice_end, share_at,
+ *  m->claim
  * p->seen_steps, moved_at   lock, by the tick     lock
  *
  * SHARED PAGES
@@ -117,7 +118,9 @@ struct gs_claim {
  * @claim:	that of the Gs in its queue, while its owner has a G of its own
  * @runner:	its owner runs what is in the queue: the slice is the queue's
  * @granted_at:	when its owner got it
- * @slice_end:	when its owner must share it
+ * @slice_end:	when its owner's slice is over
+ * @share_at:	when hogs that wait may have it: then, or earlier if its owner came for a
+ *		timer only
  * @seen_steps:	its count of steps when the tick looked last
  * @moved_at:	when the tick saw that change
  * @grants:	how often an M got it
@@ -133,6 +136,7 @@ struct gs_p {
 	bool runner;
 	u64 granted_at;
 	u64 slice_end;
+	u64 share_at;
 	u64 seen_steps;
 	u64 moved_at;
 	u64 grants;
@@ -267,7 +271,8 @@ struct gs_m {
  * @nr_waiting_ms: length of @waiting_ms
  * @nr_hogs:	length of @hogs
  * @nr_loose:	length of @loose_ms
- * @queues_turn: of a held M and fresh work, the work is served next
+ * @queues_turn: of a held M and fresh work, the M was served last
+ * @aged_turn:	one that has waited for a slice was served before fresh ones last
  * @slice:	ns
  * @min_run:	ns
  * @spawner:	the thread in SPAWNER, or NULL; under @lock
@@ -349,6 +354,7 @@ struct gs_ctx {
 	u32 nr_hogs;
 	u32 nr_loose;
 	bool queues_turn;
+	bool aged_turn;
 	u64 slice;
 	u64 min_run;
 
@@ -456,6 +462,7 @@ void gs_wake_later(struct gs_ctx *ctx, struct gs_m *m);
 void gs_deferred_wakeups(struct gs_ctx *ctx);
 void gs_spinning_inc(struct gs_ctx *ctx);
 bool gs_spawn(struct gs_ctx *ctx, struct gs_wakeup *wk);
+void gs_spawn_spare(struct gs_ctx *ctx, struct gs_wakeup *wk);
 void gs_spawn_failed(struct gs_ctx *ctx);
 bool gs_wake_one(struct gs_ctx *ctx, u32 prefer, struct gs_wakeup *wk);
 int gs_ioc_wake(struct gs_ctx *ctx, void *arg);

@@ -14,8 +14,9 @@
  * fresh: inbox, due timers, global queue), the two in turn. It is what does not
  * compute for long, or it becomes a hog itself. Then come those that compute, hogs
  * and the rest of the queue: who has the rest of a slice goes on with it, else who
- * has waited longest begins a new one. So that a stream of wake-ups starves nobody,
- * one of those who has waited for longer than a slice goes before all others.
+ * has waited longest begins a new one. So that a stream of wake-ups starves nobody, one
+ * of those that compute goes first if it has waited for longer than a slice; but never
+ * two of them in a row, since a hundred may have waited that long.
  */
 #include <linux/ktime.h>
 #include <linux/mm.h>
@@ -80,19 +81,33 @@ static struct gs_m *gs_take_turns(struct gs_ctx *ctx, struct gs_m *held, struct 
 	return ctx->queues_turn ? held : runner;
 }
 
+/*
+ * @rested has just become able to run, @tired computes and waits. Either may be NULL.
+ * Return: who goes first.
+ */
+static struct gs_m *gs_balance(struct gs_ctx *ctx, struct gs_m *rested, struct gs_m *tired,
+			       bool aged)
+{
+	if (!rested || !tired)
+		return rested ? : tired;
+	ctx->aged_turn = aged && !ctx->aged_turn;
+	return ctx->aged_turn ? tired : rested;
+}
+
 static struct gs_m *gs_pick_among(struct gs_ctx *ctx, struct gs_p *p, struct gs_m *idle, u64 now)
 {
 	struct gs_m *held = list_first_entry_or_null(&ctx->waiting_ms, struct gs_m, list);
 	struct gs_m *hog = list_first_entry_or_null(&ctx->hogs, struct gs_m, list);
-	struct gs_m *first, *runner = idle && gs_fresh_work(ctx, p, now) ? idle : NULL;
+	struct gs_m *runner = idle && gs_fresh_work(ctx, p, now) ? idle : NULL;
+	struct gs_m *tired = NULL;
 	const struct gs_claim *older;
 
 	older = gs_older(hog ? &hog->claim : NULL,
 			 idle && gs_queue_has_work(p) ? &p->claim : NULL, now);
-	first = older == &p->claim ? idle : hog;
-	if (older && gs_waited(older, now) >= ctx->slice)
-		return first;
-	return gs_take_turns(ctx, held, runner) ? : (older ? first : NULL);
+	if (older)
+		tired = older == &p->claim ? idle : hog;
+	return gs_balance(ctx, gs_take_turns(ctx, held, runner), tired,
+			  older && gs_waited(older, now) >= ctx->slice);
 }
 
 /**
@@ -107,9 +122,7 @@ struct gs_m *gs_pick_held(struct gs_ctx *ctx, u64 now)
 	struct gs_m *held = list_first_entry_or_null(&ctx->waiting_ms, struct gs_m, list);
 	struct gs_m *hog = list_first_entry_or_null(&ctx->hogs, struct gs_m, list);
 
-	if (hog && gs_waited(&hog->claim, now) >= ctx->slice)
-		return hog;
-	return held ? : hog;
+	return gs_balance(ctx, held, hog, hog && gs_waited(&hog->claim, now) >= ctx->slice);
 }
 
 /**

@@ -56,18 +56,20 @@ enum gs_why gs_preempt_why(struct gs_ctx *ctx, struct gs_p *p, u64 now)
 		return GS_KEEP;
 	if (ctx->nr_waiting_ms || (ctx->nr_idle_ms && gs_fresh_work(ctx, p, now)))
 		return GS_PREEMPT_WAKE;
-	if (ctx->nr_hogs && now >= p->slice_end)
-		return GS_PREEMPT_SLICE;
+	if (ctx->nr_hogs && now >= p->share_at)
+		return now >= p->slice_end ? GS_PREEMPT_SLICE : GS_PREEMPT_WAKE;
 	if (ctx->nr_idle_ms && gs_queue_has_work(p) && still >= ctx->slice)
 		return GS_PREEMPT_SLICE;
 	return GS_KEEP;
 }
 
 /* The owner is in a section: its end sees to it. */
-static void gs_defer(struct gs_ctx *ctx, struct gs_p *p)
+static void gs_defer(struct gs_ctx *ctx, struct gs_p *p, enum gs_why why)
 {
 	u32 bits = GSCHED_ATTN_PREEMPT;
 
+	if (why == GS_PREEMPT_SLICE)
+		bits |= GSCHED_ATTN_SLICE;
 	if (ctx->nr_waiting_ms || ctx->nr_hogs)
 		bits |= GSCHED_ATTN_HELD;
 	atomic_or(bits, (atomic_t *)&p->sh->attention);
@@ -86,9 +88,11 @@ static bool gs_preempt_take(struct gs_m *m, struct gs_p *p, enum gs_why why, u64
 	} else if (next) {
 		gs_p_take(ctx, m);
 		gs_p_give(ctx, p, next, wk);
+		if (p->runner)
+			gs_spawn_spare(ctx, wk);
 		/* A runner that came for a timer must not stay for all that is queued. */
 		if (why == GS_PREEMPT_WAKE && p->runner)
-			p->slice_end = now + ctx->min_run;
+			p->share_at = now + ctx->min_run;
 	} else {
 		return false;
 	}
@@ -108,7 +112,7 @@ static bool gs_preempt_locked(struct gs_m *m, struct gs_wakeup *wk)
 	if (why == GS_KEEP)
 		return false;
 	if (READ_ONCE(m->sh->in_sched)) {
-		gs_defer(ctx, p);
+		gs_defer(ctx, p, why);
 		return false;
 	}
 	left = gs_slice_left(p, now);

@@ -205,12 +205,13 @@ void gs_p_grant(struct gs_ctx *ctx, struct gs_p *p, struct gs_m *m)
 	gs_m_dequeue(ctx, m);
 	p->granted_at = now;
 	p->slice_end = now + (claim->left ? : ctx->slice);
+	p->share_at = p->slice_end;
 	*claim = (struct gs_claim){ 0 };
 	p->seen_steps = READ_ONCE(p->sh->steps);
 	p->moved_at = now;
 
 	/* What the last owner was asked for, this one need not do. */
-	gs_attention_clear(p, GSCHED_ATTN_HELD | GSCHED_ATTN_PREEMPT);
+	gs_attention_clear(p, GSCHED_ATTN_HELD | GSCHED_ATTN_PREEMPT | GSCHED_ATTN_SLICE);
 
 	WRITE_ONCE(p->owner, m);
 	p->grants++;
@@ -237,6 +238,7 @@ void gs_p_begin(struct gs_p *p)
 	u64 now = ktime_get_mono_fast_ns();
 
 	p->slice_end += now - p->granted_at;
+	p->share_at += now - p->granted_at;
 	p->granted_at = now;
 	p->moved_at = now;
 }

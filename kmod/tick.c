@@ -217,9 +217,10 @@ static void gs_look_stepping(struct gs_ctx *ctx, struct gs_p *p, struct gs_look 
 	if (look->waiting && look->now + ctx->min_run / 8 >= p->granted_at + ctx->min_run) {
 		look->waiting--;
 		gs_set_attention(p, GSCHED_ATTN_HELD);
-	} else if (look->hogs && look->now >= p->slice_end) {
+	} else if (look->hogs && look->now >= p->share_at) {
 		look->hogs--;
-		gs_set_attention(p, GSCHED_ATTN_HELD);
+		gs_set_attention(p, look->now < p->slice_end ? GSCHED_ATTN_HELD :
+				 GSCHED_ATTN_HELD | GSCHED_ATTN_SLICE);
 	}
 }
 

@@ -167,6 +167,19 @@ bool gs_spawn(struct gs_ctx *ctx, struct gs_wakeup *wk)
 }
 
 /**
+ * gs_spawn_spare - the last idle M was just given a P: ask for another in time
+ * @ctx: the context
+ * @wk:  gets the spawner
+ *
+ * Under the lock. To make a thread takes longer than most wait for one.
+ */
+void gs_spawn_spare(struct gs_ctx *ctx, struct gs_wakeup *wk)
+{
+	if (!ctx->nr_idle_ms && READ_ONCE(ctx->nr_ms) < ctx->max_ms)
+		gs_spawn(ctx, wk);
+}
+
+/**
  * gs_spawn_failed - the spawner could not make the M that it was asked for
  * @ctx: the context
  *

@@ -28,8 +28,8 @@
  * How late the beat may be, on an emulated machine that others use too; a beat that
  * has to wait for the blocking calls is late by seconds.
  */
-#define LATE_MEDIAN	(10 * MS)
-#define LATE_P99	(200 * MS)
+#define LATE_MEDIAN	(40 * MS)
+#define LATE_P99	(600 * MS)
 #define LATE_MAX	(2000 * MS)
 
 static inline bool on_module(void)
@@ -82,9 +82,12 @@ static inline void beat_run(void *arg)
 	while (!__atomic_load_n(&beat.stop, __ATOMIC_RELAXED) && beat.n < BEATS_MAX) {
 		next += BEAT;
 		wait = next - gs_now();
-		/* To sleep until a time that has just passed is a yield to all that is queued. */
+		/*
+		 * To sleep until a time that has passed meanwhile is a yield to all that
+		 * is queued: not for so short a time.
+		 */
 		if (wait > 0)
-			gs_sleep(wait);
+			gs_sleep(wait > BEAT / 4 ? wait : BEAT / 4);
 		beat.late[beat.n++] = gs_now() - next;
 	}
 	gs_wg_done(&beat.done);

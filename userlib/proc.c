@@ -316,15 +316,15 @@ static void trace_yield(struct m *m, struct g *from, struct g *to)
 }
 
 static inline __attribute__((always_inline)) struct m *
-yield_to(struct m *m, struct g *self, struct g *to)
+yield_to(struct m *m, struct g *self, struct g *to, bool (*commit)(struct g *, void *))
 {
 	__atomic_store_n(&self->state, G_RUNNABLE, __ATOMIC_RELAXED);
-	leave_for(m, self, NULL, NULL);
+	leave_for(m, self, commit, NULL);
 	return to ? switch_g(m, self, to) : switch_g0(m, self, false);
 }
 
 /* The P is to be given up (g0 does it), or there is more to look at than the queue. */
-static ARCH_SWITCHES struct m *yield_slow(struct m *m)
+static ARCH_SWITCHES struct m *yield_slow(struct m *m, bool (*commit)(struct g *, void *))
 {
 	uint32_t attention = __atomic_load_n(&m_proc(m)->attention, __ATOMIC_RELAXED);
 	struct g *self = m_g(m), *g = NULL;
@@ -338,7 +338,7 @@ static ARCH_SWITCHES struct m *yield_slow(struct m *m)
 	}
 	if (attention & ATTN_TRACE)
 		trace_yield(m, self, g);
-	return yield_to(m, self, g);
+	return yield_to(m, self, g, commit);
 }
 
 /*
@@ -359,7 +359,7 @@ ARCH_SWITCHES void gs_yield(void)
 	runq_begin(p);
 	if (unlikely(!runq_quiet(p) || !p_local(p)->countdown)) {
 		runq_end(p);
-		m = yield_slow(m);
+		m = yield_slow(m, NULL);
 		sec_leave_quiet(m);
 		return;
 	}
@@ -369,17 +369,28 @@ ARCH_SWITCHES void gs_yield(void)
 	if (unlikely(!g))
 		g = global_take(m, RUNQ_HALF);
 	if (likely(g))
-		m = yield_to(m, m_g(m), g);
+		m = yield_to(m, m_g(m), g, NULL);
 	/* It had its turn: what attention says now is for the next call. */
 	sec_leave_quiet(m);
 }
 
-/** sec_attention - at the end of a section: the P is wanted. */
+/**
+ * sec_attention - at the end of a section: the P is wanted
+ *
+ * The G did not ask to be interrupted. Unless its slice is over it goes on before those
+ * that are queued: one that wakes up often must not start at the tail each time.
+ */
 void sec_attention(struct m *m)
 {
+	uint32_t attention;
+
 	/* Timers and the scheduler itself have sections on the M's own stack. */
-	if (m_g(m))
-		gs_yield();
+	if (!m_g(m))
+		return;
+	m = sec_enter();
+	attention = __atomic_load_n(&m_proc(m)->attention, __ATOMIC_RELAXED);
+	m = yield_slow(m, attention & GSCHED_ATTN_SLICE ? NULL : commit_next);
+	sec_leave_quiet(m);
 }
 
 /** sec_acquire - a section begins without a P. */

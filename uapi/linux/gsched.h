@@ -211,11 +211,14 @@ struct gsched_shared {
 /* gsched_proc.attention: set by K except where noted, cleared by the owner */
 #define GSCHED_ATTN_INBOX	(1U << 0)	/* the inbox is not empty */
 #define GSCHED_ATTN_TIMER	(1U << 1)	/* @next_when has passed */
-#define GSCHED_ATTN_PREEMPT	(1U << 2)	/* the slice is over: let another G run */
+#define GSCHED_ATTN_PREEMPT	(1U << 2)	/* let another G run */
 #define GSCHED_ATTN_HELD	(1U << 3)	/* others wait for a P: give this one up soon,
 						 * by GSCHED_IOC_IDLE
 						 */
 #define GSCHED_ATTN_RETIRE	(1U << 4)	/* nr_procs fell: empty this P and give it up */
+#define GSCHED_ATTN_SLICE	(1U << 5)	/* with PREEMPT or HELD: the slice is over, the G
+						 * queues up; else it goes on next
+						 */
 #define GSCHED_ATTN_USER	0xffff0000U	/* bits that only user space sets */
 
 #define GSCHED_RING_SIZE	256
