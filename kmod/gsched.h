@@ -288,7 +288,6 @@ struct gs_m {
  * @tick_on:	it looks every @min_run
  * @tick_empty:	looks in a row that saw nothing to do
  * @tick_scan:	where the look for Ms that must stop goes on
- * @tick_spun:	looks in a row that saw work and an M that spins
  * @orphans:	the tick saw work in a dead P
  * @nr_wakes:	how many idle Ms were given a P to look for work
  * @nr_idles:	how many times an M went idle
@@ -365,7 +364,6 @@ struct gs_ctx {
 	bool tick_on;
 	u32 tick_empty;
 	unsigned long tick_scan;
-	u32 tick_spun;
 	bool orphans;
 
 	struct task_struct *spawner;

@@ -43,8 +43,6 @@
 
 /* Looks in a row that see nothing before the tick says that it is off. */
 #define GS_EMPTY_LOOKS	8
-/* Looks for which an M that spins is believed to find the work: it may be stopped. */
-#define GS_SPUN_LOOKS	4
 /* Ms per look that are asked whether they must stop. */
 #define GS_STOP_BATCH	256
 
@@ -167,12 +165,9 @@ static bool gs_left_alone(struct gs_p *p, u64 now)
 static bool gs_look_for_p(struct gs_ctx *ctx, struct gs_look *look, u32 prefer,
 			  struct gs_wakeup *wk)
 {
-	if (look->searched)
+	if (look->searched || READ_ONCE(ctx->shared->nr_spinning))
 		return false;
 	look->searched = true;
-	if (READ_ONCE(ctx->shared->nr_spinning) && ctx->tick_spun++ < GS_SPUN_LOOKS)
-		return false;
-	ctx->tick_spun = 0;
 	gs_wake_one(ctx, prefer, wk);
 	return wk->m;
 }
@@ -212,7 +207,8 @@ static void gs_look_stepping(struct gs_ctx *ctx, struct gs_p *p, struct gs_look 
 {
 	u64 when = READ_ONCE(p->sh->next_when);
 
-	if (when && when <= look->now)
+	/* Without preemption it is the owner's look around that finds them, in their order. */
+	if (when && when <= look->now && (ctx->features & GSCHED_FEAT_PREEMPT))
 		gs_set_attention(p, GSCHED_ATTN_TIMER);
 	if (look->waiting && look->now + ctx->min_run / 8 >= p->granted_at + ctx->min_run) {
 		look->waiting--;

@@ -29,8 +29,8 @@
  * has to wait for the blocking calls is late by seconds.
  */
 #define LATE_MEDIAN	(40 * MS)
-#define LATE_P99	(600 * MS)
-#define LATE_MAX	(2000 * MS)
+#define LATE_P99	(1500 * MS)
+#define LATE_MAX	(3000 * MS)
 
 static inline bool on_module(void)
 {

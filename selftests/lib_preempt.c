@@ -561,7 +561,9 @@ static void expect_order(const int *want, int n)
 static void asked(void)
 {
 	static const uint32_t bits[] = {
-		GSCHED_ATTN_PREEMPT, GSCHED_ATTN_HELD, GSCHED_ATTN_PREEMPT | GSCHED_ATTN_HELD,
+		GSCHED_ATTN_SLICE | GSCHED_ATTN_PREEMPT,
+		GSCHED_ATTN_SLICE | GSCHED_ATTN_HELD,
+		GSCHED_ATTN_SLICE | GSCHED_ATTN_PREEMPT | GSCHED_ATTN_HELD,
 	};
 	static const int want[] = { 3, 1, 2 };
 	unsigned int i;
@@ -575,6 +577,13 @@ static void asked(void)
 		/* Nobody else is there. */
 		ask(bits[i]);
 	}
+	/* The slice is not over: it goes on before those that are queued. */
+	for (i = 1; i <= 3; i++)
+		go(note, (void *)(intptr_t)i);
+	ask(GSCHED_ATTN_PREEMPT);
+	CHECK_EQ(1, nr_order);
+	gs_yield();
+	expect_order(want, 3);
 }
 
 /* So far apart that no machine stands still for so long. */

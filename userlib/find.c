@@ -220,27 +220,19 @@ static void rescue(struct m *m)
 #define ATTN_HERE (GSCHED_ATTN_PREEMPT | GSCHED_ATTN_SLICE | GSCHED_ATTN_INBOX | \
 		   GSCHED_ATTN_TIMER)
 
-static uint32_t queue_head(struct gsched_proc *p)
-{
-	return (uint32_t)__atomic_load_n(&p->head, __ATOMIC_RELAXED);
-}
-
 /*
  * @old Gs have waited for their turn, the others in the queue have just become able to
- * run. These come first; but if none of the old ones has run since the last time, one
- * of them does so before.
+ * run. These come first; but then one of the old ones runs before it is so again.
  */
 static void new_before_old(struct gsched_proc *p, uint32_t old)
 {
 	struct p_local *l = p_local(p);
-	uint32_t new = runq_len(p) - old;
+	uint32_t len = runq_len(p), head = (uint32_t)__atomic_load_n(&p->head, __ATOMIC_RELAXED);
 
-	if (!old || new - 1 >= GSCHED_RING_SIZE)
+	if (!old || len <= old || l->old_turn - head - 1 <= GSCHED_RING_SIZE)
 		return;
-	if (l->old_turn - queue_head(p) - 1 <= GSCHED_RING_SIZE && runq_promote(p))
-		old--;
 	runq_rotate(p, old);
-	l->old_turn = queue_head(p) + new + 1;
+	l->old_turn = head + len + 1;
 }
 
 /*
@@ -271,7 +263,8 @@ static void give_up(struct m *m, uint32_t bits)
 	if (bits & GSCHED_ATTN_RETIRE) {
 		retire(m);
 	} else if (bits & GSCHED_ATTN_HELD) {
-		attn_clear(m_proc(m), GSCHED_ATTN_HELD | GSCHED_ATTN_PREEMPT);
+		attn_clear(m_proc(m), GSCHED_ATTN_HELD | GSCHED_ATTN_PREEMPT |
+				      GSCHED_ATTN_SLICE);
 		/* Who sleeps does not look for work; the P may not be idle even then. */
 		if (m->spinning)
 			found_work(m);

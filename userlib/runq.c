@@ -144,26 +144,6 @@ void runq_rotate(struct gsched_proc *p, uint32_t n)
 	}
 }
 
-/**
- * runq_promote - the owner makes the ring's first G the next to run, if none is
- * @p: its P
- *
- * Return: whether the ring has one less.
- */
-bool runq_promote(struct gsched_proc *p)
-{
-	struct g *g;
-
-	if (__atomic_load_n(&p->runnext, __ATOMIC_RELAXED))
-		return false;
-	runq_begin(p);
-	g = pop_ring(p);
-	runq_end_push(p);
-	if (g)
-		runq_set_next(p, g);
-	return g;
-}
-
 /* ------------------------------------------------------------------ thieves */
 
 static void thief_enter(struct gsched_proc *p)

@@ -165,7 +165,6 @@ static inline bool runq_has_work(struct gsched_proc *p)
 struct g *runq_pop(struct gsched_proc *p);
 struct g *runq_set_next(struct gsched_proc *p, struct g *g);
 uint32_t runq_take_half(struct gsched_proc *p, struct g **batch);
-bool runq_promote(struct gsched_proc *p);
 void runq_rotate(struct gsched_proc *p, uint32_t n);
 void runq_calm(struct gsched_proc *p);
 void runq_share_all(struct gsched_proc *except);
