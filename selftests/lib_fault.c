@@ -145,7 +145,8 @@ static void compare(const char *what, int n)
 	printf("# %s: beside %d goroutines that fault %ld work, %ld faults; beside as many threads %ld, %ld\n",
 	       what, n, g.work, g.faults, t.work, t.faults);
 	fflush(stdout);
-	CHECK(g.work >= t.work * 8 / 10);
+	/* Without hand-off it is next to nothing; emulated machines wander by a third. */
+	CHECK(g.work >= t.work / 2);
 	CHECK(g.faults >= t.faults / 2);
 }
 
