@@ -36,7 +36,7 @@ struct gsched_node *gs_node(struct gs_ctx *ctx, u32 node)
 }
 
 /*
- * A successful cmpxchg is a full barrier: (A) of proc.c. It also orders the node's
+ * A successful cmpxchg is a full barrier: (A) of wake.c. It also orders the node's
  * fields before the word that publishes them; the consumer's exchange pairs.
  */
 static void gs_inbox_push(struct gs_p *p, u32 node, struct gsched_node *sh)

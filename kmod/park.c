@@ -146,7 +146,7 @@ int gs_ioc_release(struct gs_ctx *ctx, void *arg)
 
 static void gs_ipi_mb(void *unused)
 {
-	smp_mb();	/* (B) of proc.c, on behalf of the CPU's user code */
+	smp_mb();	/* (B) of wake.c, on behalf of the CPU's user code */
 }
 
 /**
@@ -155,7 +155,7 @@ static void gs_ipi_mb(void *unused)
  * @cpus: scratch
  * @self: an M to leave out, or NULL
  *
- * (B) of proc.c. Process context. Why no owner is missed:
+ * (B) of wake.c. Process context. Why no owner is missed:
  *
  * - Who became an owner before the P was made idle, under the lock, is seen here.
  *   Who becomes one later takes the lock after that, which orders its loads.
