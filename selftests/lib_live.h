@@ -435,4 +435,20 @@ static inline void times_print(struct times *t, const char *what)
 	fflush(stdout);
 }
 
+/* The fixture "live", which has a @seed: each test with the program on 1 and on 2 Ps. */
+#define LIVE_ON_ONE_AND_TWO_PS()			\
+FIXTURE_VARIANT(live) { int procs; };			\
+FIXTURE_VARIANT_ADD(live, 1) { .procs = 1 };		\
+FIXTURE_VARIANT_ADD(live, 2) { .procs = 2 };		\
+FIXTURE_SETUP(live)					\
+{							\
+	self->seed = test_seed();			\
+	live_start(variant->procs);			\
+}							\
+FIXTURE_TEARDOWN(live)					\
+{							\
+	if (live->pid)					\
+		live_kill();				\
+}
+
 #endif /* LIB_LIVE_H */

@@ -29,21 +29,7 @@ FIXTURE(live)
 	struct tracee threads[LIVE_TASKS];
 };
 
-FIXTURE_VARIANT(live) { int procs; };
-FIXTURE_VARIANT_ADD(live, 1) { .procs = 1 };
-FIXTURE_VARIANT_ADD(live, 2) { .procs = 2 };
-
-FIXTURE_SETUP(live)
-{
-	self->seed = test_seed();
-	live_start(variant->procs);
-}
-
-FIXTURE_TEARDOWN(live)
-{
-	if (live->pid)
-		live_kill();
-}
+LIVE_ON_ONE_AND_TWO_PS()
 
 /* A traced zombie would keep the process from ending. */
 static void order(struct tracee *t, int request)

@@ -6,21 +6,7 @@
 #include "lib_live.h"
 
 FIXTURE(live) { unsigned int seed; };
-FIXTURE_VARIANT(live) { int procs; };
-FIXTURE_VARIANT_ADD(live, 1) { .procs = 1 };
-FIXTURE_VARIANT_ADD(live, 2) { .procs = 2 };
-
-FIXTURE_SETUP(live)
-{
-	self->seed = test_seed();
-	live_start(variant->procs);
-}
-
-FIXTURE_TEARDOWN(live)
-{
-	if (live->pid)
-		live_kill();
-}
+LIVE_ON_ONE_AND_TWO_PS()
 
 static int send_to_process(unsigned int *seed, siginfo_t *info)
 {

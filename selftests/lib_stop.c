@@ -10,21 +10,7 @@
 #include <termios.h>
 
 FIXTURE(live) { unsigned int seed; };
-FIXTURE_VARIANT(live) { int procs; };
-FIXTURE_VARIANT_ADD(live, 1) { .procs = 1 };
-FIXTURE_VARIANT_ADD(live, 2) { .procs = 2 };
-
-FIXTURE_SETUP(live)
-{
-	self->seed = test_seed();
-	live_start(variant->procs);
-}
-
-FIXTURE_TEARDOWN(live)
-{
-	if (live->pid)
-		live_kill();
-}
+LIVE_ON_ONE_AND_TWO_PS()
 
 /*
  * 100 ms is what a user notices. On a machine that is busy otherwise some stops may
