@@ -1,41 +1,26 @@
 // SPDX-License-Identifier: LGPL-2.1 OR MIT
 /*
- * chan.c: channels.
- *
- * All of a channel is protected by its lock but @refs (atomic) and the sizes
- * (constant). At most one of the two queues is not empty, and then
- *
- *   receivers wait: the buffer is empty, the channel is open
- *   senders wait:   the buffer is full, the channel is open
+ * chan.c: channels. chan.h says what they are.
  *
  * An element goes straight to the memory that a waiting receiver named, or comes
- * straight from a waiting sender's: its G is parked, so its stack keeps still, and
- * the lock orders the copy against the wait's other end, the deadline. So an
- * element is delivered exactly once: whoever takes a waiter out of its queue
- * under the lock copies, and a waiter whose deadline took it out is not there any
- * more.
+ * straight from a waiting sender's: that one does not run, so its stack keeps still, and
+ * the lock orders the copy against the wait's other ends. So an element is delivered
+ * exactly once: whoever takes a waiter out of its queue under the lock copies, and a
+ * waiter whose deadline took it out is not there any more.
  *
- * A sender or receiver holds a reference of its own for the time of the call, so
- * the lock is not freed while somebody still releases it.
+ * The caller has a reference until its call returns, so the lock is not freed while
+ * somebody still releases it.
  */
 #include <errno.h>
-#include <stdalign.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
-#include "waitq.h"
+#include "chan.h"
+#include "sysio.h"
 
 #define CHAN_ELEM_MAX	(64 * 1024)	/* copied under the lock */
-
-struct gs_chan {
-	struct rt_lock lock;
-	uint32_t refs;
-	size_t elem_size, capacity;
-	size_t first, count;		/* of the ring in @buf */
-	void *senders, *receivers;
-	bool closed;
-	alignas(16) unsigned char buf[];
-};
 
 gs_chan *gs_chan_new(size_t elem_size, size_t capacity)
 {
@@ -52,6 +37,7 @@ gs_chan *gs_chan_new(size_t elem_size, size_t capacity)
 	c->refs = 1;
 	c->elem_size = elem_size;
 	c->capacity = capacity;
+	c->eventfd = -1;
 	return c;
 }
 
@@ -64,8 +50,11 @@ gs_chan *gs_chan_ref(gs_chan *c)
 /* Acquire and release: the one that frees comes after everything the others did. */
 void gs_chan_unref(gs_chan *c)
 {
-	if (__atomic_sub_fetch(&c->refs, 1, __ATOMIC_ACQ_REL) == 0)
-		free(c);
+	if (!c || __atomic_sub_fetch(&c->refs, 1, __ATOMIC_ACQ_REL))
+		return;
+	if (c->eventfd >= 0)
+		sys_close(c->eventfd);
+	free(c);
 }
 
 static void elem_copy(gs_chan *c, void *to, const void *from)
@@ -98,8 +87,17 @@ static void ring_get(gs_chan *c, void *elem)
 		c->first = 0;
 }
 
-/* Send without waiting. *@wake: a waiter to be made ready after the unlock. */
-static int try_send(gs_chan *c, const void *elem, struct waiter **wake)
+/* ------------------------------------------------------------ without waiting */
+
+/**
+ * chan_try_send - send without waiting. Lock held
+ * @c:    the channel
+ * @elem: what
+ * @wake: set to a waiter to be woken after the unlock
+ *
+ * Return: 0, -EPIPE, -EAGAIN.
+ */
+int chan_try_send(gs_chan *c, const void *elem, struct waiter **wake)
 {
 	if (c->closed)
 		return -EPIPE;
@@ -115,8 +113,16 @@ static int try_send(gs_chan *c, const void *elem, struct waiter **wake)
 	return 0;
 }
 
-/* Receive without waiting. A sender that waited moves up into the buffer. */
-static int try_recv(gs_chan *c, void *elem, struct waiter **wake)
+/**
+ * chan_try_recv - receive without waiting. Lock held
+ * @c:    the channel
+ * @elem: where to, or NULL
+ * @wake: set to a waiter to be woken after the unlock
+ *
+ * A sender that waited moves up into the buffer. Return: 1, 0: closed and drained,
+ * -EAGAIN.
+ */
+int chan_try_recv(gs_chan *c, void *elem, struct waiter **wake)
 {
 	if (c->count) {
 		ring_get(c, elem);
@@ -135,21 +141,92 @@ static int try_recv(gs_chan *c, void *elem, struct waiter **wake)
 	return 1;
 }
 
+/**
+ * chan_can_send - would chan_try_send() do something? Lock held
+ *
+ * It may not after all: who waits may be a select that goes on elsewhere just now.
+ */
+bool chan_can_send(gs_chan *c)
+{
+	return c->closed || c->count < c->capacity || waitq_peek(&c->receivers);
+}
+
+/** chan_can_recv - would chan_try_recv() do something? As chan_can_send(). */
+bool chan_can_recv(gs_chan *c)
+{
+	return c->closed || c->count || waitq_peek(&c->senders);
+}
+
+static int try_send(gs_chan *c, const void *elem)
+{
+	struct m *m = sec_enter();
+	struct waiter *wake = NULL;
+	int ret;
+
+	rt_lock(&c->lock);
+	ret = chan_try_send(c, elem, &wake);
+	chan_unlock(c);
+	if (wake)
+		waiter_wake(m, wake);
+	sec_leave(m);
+	return ret;
+}
+
+static int try_recv(gs_chan *c, void *elem)
+{
+	struct m *m = sec_enter();
+	struct waiter *wake = NULL;
+	int ret;
+
+	rt_lock(&c->lock);
+	ret = chan_try_recv(c, elem, &wake);
+	chan_unlock(c);
+	if (wake)
+		waiter_wake(m, wake);
+	sec_leave(m);
+	return ret;
+}
+
+static int recv_result(gs_chan *c, void *elem, int ret)
+{
+	if (ret == 0 && elem)
+		memset(elem, 0, c->elem_size);
+	return ret;
+}
+
+int gs_chan_try_send(gs_chan *c, const void *elem)
+{
+	return c ? try_send(c, elem) : -EAGAIN;
+}
+
+int gs_chan_try_recv(gs_chan *c, void *elem)
+{
+	return c ? recv_result(c, elem, try_recv(c, elem)) : -EAGAIN;
+}
+
+/* ------------------------------------------------------------------- send, receive */
+
 int gs_chan_send_until(gs_chan *c, const void *elem, int64_t deadline)
 {
 	struct waiter w, *wake = NULL;
-	struct m *m = sec_enter();
+	struct m *m;
 
+	if (!c)
+		return gs_select_until(NULL, 0, deadline);
+	m = sec_enter();
 	rt_lock(&c->lock);
-	w.result = try_send(c, elem, &wake);
+	w.result = chan_try_send(c, elem, &wake);
 	if (w.result == -EAGAIN) {
 		w.data = (void *)elem;
+		w.shield = false;
 		waitq_add(&c->senders, &w);
+		if (unlikely(c->eventfd >= 0))
+			chan_show(c);
 		m = waitq_park(m, &c->lock, &c->senders, &w, deadline, WAIT_CHAN_SEND);
 	} else {
-		rt_unlock(&c->lock);
+		chan_unlock(c);
 		if (wake)
-			ready(m, wake->g);
+			waiter_wake(m, wake);
 	}
 	sec_leave(m);
 	return w.result;
@@ -163,23 +240,25 @@ int gs_chan_send(gs_chan *c, const void *elem)
 int gs_chan_recv_until(gs_chan *c, void *elem, int64_t deadline)
 {
 	struct waiter w, *wake = NULL;
-	struct m *m = sec_enter();
+	struct m *m;
 
+	if (!c)
+		return gs_select_until(NULL, 0, deadline);
+	m = sec_enter();
 	rt_lock(&c->lock);
-	w.result = try_recv(c, elem, &wake);
+	w.result = chan_try_recv(c, elem, &wake);
 	if (w.result == -EAGAIN) {
 		w.data = elem;
+		w.shield = false;
 		waitq_add(&c->receivers, &w);
 		m = waitq_park(m, &c->lock, &c->receivers, &w, deadline, WAIT_CHAN_RECV);
 	} else {
-		rt_unlock(&c->lock);
+		chan_unlock(c);
 		if (wake)
-			ready(m, wake->g);
+			waiter_wake(m, wake);
 	}
 	sec_leave(m);
-	if (w.result == 0 && elem)
-		memset(elem, 0, c->elem_size);
-	return w.result;
+	return recv_result(c, elem, w.result);
 }
 
 int gs_chan_recv(gs_chan *c, void *elem)
@@ -198,7 +277,7 @@ int gs_chan_close(gs_chan *c)
 	c->closed = true;
 	senders = waitq_cut(&c->senders);
 	receivers = waitq_cut(&c->receivers);
-	rt_unlock(&c->lock);
+	chan_unlock(c);
 	waitq_wake(m, senders, -EPIPE);
 	waitq_wake(m, receivers, 0);
 	sec_leave(m);
@@ -220,4 +299,55 @@ size_t gs_chan_len(gs_chan *c)
 size_t gs_chan_cap(gs_chan *c)
 {
 	return c->capacity;
+}
+
+/* ---------------------------------------------------------------- the eventfd */
+
+/**
+ * chan_show - make the eventfd say whether a receive would wait. Lock held
+ *
+ * A sender that gives up leaves it as it is: then it says too much until the next
+ * call, and gs_chan_try_recv() says -EAGAIN and puts it right. Never too little.
+ */
+void chan_show(gs_chan *c)
+{
+	bool can = chan_can_recv(c);
+	uint64_t n = 1;
+
+	if (can == c->shown)
+		return;
+	c->shown = can;
+	/* Neither can wait: it is at 0 or 1, and non-blocking. */
+	if (can)
+		sys_write(c->eventfd, &n, sizeof(n));
+	else
+		sys_read(c->eventfd, &n, sizeof(n));
+}
+
+static int sys_eventfd(void)
+{
+	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+
+	return fd < 0 ? -errno : fd;
+}
+
+int gs_chan_eventfd(gs_chan *c)
+{
+	int fd = sys_eventfd(), mine;
+	struct m *m;
+
+	if (fd < 0)
+		return fd;
+	m = sec_enter();
+	rt_lock(&c->lock);
+	if (c->eventfd < 0) {
+		__atomic_store_n(&c->eventfd, fd, __ATOMIC_RELAXED);
+		chan_show(c);
+	}
+	mine = c->eventfd;
+	rt_unlock(&c->lock);
+	sec_leave(m);
+	if (mine != fd)
+		sys_close(fd);
+	return mine;
 }

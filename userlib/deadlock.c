@@ -56,6 +56,8 @@ static const char *const why_names[] = {
 	[WAIT_GROUP] = "wait group",
 	[WAIT_FD_READ] = "fd read",
 	[WAIT_FD_WRITE] = "fd write",
+	[WAIT_SELECT] = "select",
+	[WAIT_JOIN] = "goroutines of a group",
 };
 
 /** state_name - as traces and dumps show it. */

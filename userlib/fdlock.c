@@ -38,7 +38,7 @@ static int fd_finish(struct gs_fd *e, int fd)
 	if (closer) {
 		closer->result = ret;
 		m = sec_enter();
-		ready(m, closer->g);
+		waiter_wake(m, closer);
 		sec_leave(m);
 	}
 	return ret;
@@ -128,7 +128,7 @@ static void fd_release_wait(struct gs_fd *e, int fd, unsigned int dir)
 	rt_unlock(&e->lock);
 	if (w) {
 		w->result = 0;
-		ready(m, w->g);
+		waiter_wake(m, w);
 	}
 	sec_leave(m);
 	fd_dropped(e, fd, new);
@@ -199,7 +199,7 @@ static bool fd_begin_close(struct gs_fd *e)
  */
 static int fd_end_close(struct gs_fd *e, int fd)
 {
-	struct waiter w;
+	struct waiter w = { .shield = true };
 	struct m *m;
 
 	if (!g_self() || __atomic_load_n(&e->facts, __ATOMIC_SEQ_CST) & FD_MAY_BLOCK) {

@@ -18,23 +18,24 @@
  * cookie. A word that is NIL already needs no exchange: nothing is erased, so
  * there is no [B] that the attempt would have to come after.
  *
- * Three may take a cookie out of the word: the kernel, the deadline's timer, and
- * gs_close. All do it by the same exchange with READY, so exactly one finds it and
+ * Four may take a cookie out of the word: the kernel, the deadline's timer, who cancels
+ * the G, and gs_close. All do it by the same exchange with READY, so exactly one finds it and
  * makes the G ready. None says why: the G goes round the loop, where a closing entry is
  * -EBADF, a successful attempt is a success however late, and EAGAIN after the
- * deadline is -ETIMEDOUT. A READY too many costs one attempt.
+ * deadline is -ETIMEDOUT, after cancelling -ECANCELED. A READY too many costs one attempt.
  *
  * The cookie is the G, the same in each of its waits; so could a waker of an
  * earlier wait take the cookie of a later one? It would make the G ready, once, and
  * the G would look and wait again: harmless, and also excluded: kernel wakers act on
- * the file's state, not on an old word; timer_stop waits for a timer that runs; and
- * gs_close's effect is permanent.
+ * the file's state, not on an old word; timer_stop waits for a timer that runs, and
+ * cancel_end for a canceller; and gs_close's effect is permanent.
  */
 #include <errno.h>
 #include <netinet/in.h>
 #include <string.h>
 
 #include "fdtable.h"
+#include "group.h"
 #include "sysio.h"
 
 static const enum wait_reason wait_reason[2] = { WAIT_FD_READ, WAIT_FD_WRITE };
@@ -185,13 +186,24 @@ static void fd_expire(struct m *m, struct timer *t)
 	node_ready(m, (uint32_t)(uintptr_t)t->arg);
 }
 
+/* Cancelled. As the deadline; the G will not get past node_park() any more. */
+static void fd_cancel(struct m *m, void *arg)
+{
+	node_ready(m, (uint32_t)(uintptr_t)arg);
+}
+
 static int node_park(uint32_t node_nr, enum wait_reason why, int64_t deadline)
 {
 	struct gsched_node *node = &rt.slots[node_nr / 2].node[node_nr % 2];
 	struct m *m = sec_enter();
+	struct g *g = m_g(m);
 	struct timer timer;
 	int ret = 0;
 
+	if (!cancel_begin(g, fd_cancel, (void *)(uintptr_t)node_nr)) {
+		sec_leave(m);
+		return -ECANCELED;
+	}
 	__atomic_store_n(&node->proc, g_proc_hint(m), __ATOMIC_RELAXED);
 	if (deadline == NO_DEADLINE) {
 		m = park(m, fd_commit, node, why);
@@ -207,6 +219,7 @@ static int node_park(uint32_t node_nr, enum wait_reason why, int64_t deadline)
 	m = park(m, fd_commit, node, why);
 	timer_stop(m, &timer);
 out_leave:
+	cancel_end(g);
 	sec_leave(m);
 	return ret;
 }

@@ -36,6 +36,7 @@ struct g {
 
 	void (*fn)(void *arg);
 	void *arg;
+	struct member *member;		/* of a group, see group.h, or NULL */
 	char name[G_NAME_LEN];
 	uint32_t slot;
 	struct san_ctx san;

@@ -153,3 +153,14 @@ void gfree_reset(void)
 	fresh = NULL;
 	trimmed = NULL;
 }
+
+/** g_get - a dead G, or a new one. Not in a section. Return: it, or NULL. */
+struct g *g_get(void)
+{
+	struct m *m = sec_enter();
+	struct g *g = gfree_get(m);
+
+	sec_leave(m);
+	/* Mapping memory and touching it first may sleep. */
+	return g ? g : stack_new();
+}

@@ -6,6 +6,7 @@
 #include "p.h"
 
 struct g *gfree_get(struct m *m);
+struct g *g_get(void);
 void gfree_put(struct m *m, struct g *g);
 void gfree_empty(struct m *m);
 bool gfree_trim(void);

@@ -138,9 +138,9 @@ static int mutex_wait(gs_mutex *mx, struct mutex_waiter *mw, int64_t deadline)
 	return mw->w.result;
 }
 
-int gs_mutex_lock_until(gs_mutex *mx, int64_t deadline)
+static int mutex_lock(gs_mutex *mx, int64_t deadline, bool shield)
 {
-	struct mutex_waiter mw = { .since = 0 };
+	struct mutex_waiter mw = { .w.shield = shield };
 	int ret;
 
 	if (mutex_try(mx))
@@ -154,9 +154,14 @@ int gs_mutex_lock_until(gs_mutex *mx, int64_t deadline)
 	return ret;
 }
 
+int gs_mutex_lock_until(gs_mutex *mx, int64_t deadline)
+{
+	return mutex_lock(mx, deadline, false);
+}
+
 void gs_mutex_lock(gs_mutex *mx)
 {
-	gs_mutex_lock_until(mx, NO_DEADLINE);
+	mutex_lock(mx, NO_DEADLINE, true);
 }
 
 /* Whether the mutex goes straight to @mw, which has been taken out of the queue. */
@@ -193,7 +198,7 @@ static bool mutex_pass(gs_mutex *mx)
 	if (mw && !starves)
 		__atomic_fetch_and(&mx->state, ~MUTEX_LOCKED, __ATOMIC_RELEASE);
 	if (mw)
-		ready(m, mw->w.g);
+		waiter_wake(m, &mw->w);
 	sec_leave(m);
 	return mw;
 }

@@ -12,6 +12,7 @@
 #include <sched.h>
 
 #include "gfree.h"
+#include "group.h"
 #include "proc.h"
 #include "stack.h"
 
@@ -120,10 +121,13 @@ static void set_runnable(struct m *m, struct g *g)
 		trace(m_proc(m), g, G_RUNNABLE, WAIT_NONE);
 }
 
+/* When the runtime has ended, or is about to, nobody runs the G any more. */
 static void ready_foreign(struct g *g)
 {
 	struct g_list l = { 0 };
 
+	if (!runtime_runs())
+		return;
 	set_runnable(NULL, g);
 	g_list_add(&l, g);
 	global_put(&l);
@@ -347,7 +351,7 @@ static ARCH_SWITCHES struct m *yield_slow(struct m *m, bool (*commit)(struct g *
  */
 ARCH_SWITCHES void gs_yield(void)
 {
-	struct m *m = sec_enter();
+	struct m *m = sec_enter_m();
 	struct gsched_proc *p;
 	struct g *g;
 
@@ -468,6 +472,7 @@ void g_init(struct m *m, struct g *g, void (*fn)(void *), void *arg)
 	__atomic_store_n(&g->id, new_id(m), __ATOMIC_RELAXED);
 	g->fn = fn;
 	g->arg = arg;
+	g->member = NULL;
 	g->name[0] = '\0';
 	san_g_start(&g->san, stack_low(g), g);
 }
@@ -511,9 +516,11 @@ __attribute__((noreturn, used)) void g_start(void)
 
 void gs_goexit(void)
 {
-	struct m *m = sec_enter();
+	struct m *m = sec_enter_m();
 
 	if (!m)
 		exit_outside();
+	if (unlikely(m_g(m)->member))
+		m = member_leave(m, m_g(m));
 	g_end(m);
 }

@@ -62,6 +62,7 @@ const char *state_name(enum g_state state);
 const char *why_name(enum wait_reason why);
 
 /* runtime.c */
+bool runtime_runs(void);
 extern uint32_t rt_nr_ms;
 void exit_outside(void) __attribute__((noreturn));
 

@@ -315,15 +315,36 @@ void runtime_leave(void)
 		__atomic_fetch_sub(&foreigners, 1, __ATOMIC_SEQ_CST);
 }
 
+/**
+ * foreign_enter - a thread that is no M begins a section
+ *
+ * As runtime_enter(), whether there is a runtime or not: what the section finds, such
+ * as a goroutine in a channel's queue, stays as long as the runtime ran when it began.
+ */
+void foreign_enter(void)
+{
+	__atomic_fetch_add(&foreigners, 1, __ATOMIC_SEQ_CST);
+}
+
+/** foreign_leave - it ends it. */
+void foreign_leave(void)
+{
+	__atomic_fetch_sub(&foreigners, 1, __ATOMIC_SEQ_CST);
+}
+
+/** runtime_runs - is there a runtime? In a section; it stays until the section's end. */
+bool runtime_runs(void)
+{
+	return __atomic_load_n(&state, __ATOMIC_SEQ_CST) == RUNNING;
+}
+
 static int go_foreign(void (*fn)(void *), void *arg)
 {
 	struct g *g;
 
 	if (!runtime_enter())
 		return -EINVAL;
-	g = gfree_get(NULL);
-	if (!g)
-		g = stack_new();
+	g = g_get();
 	if (g) {
 		g_init(NULL, g, fn, arg);
 		ready(NULL, g);
@@ -334,7 +355,7 @@ static int go_foreign(void (*fn)(void *), void *arg)
 
 int gs_go(void (*fn)(void *), void *arg)
 {
-	struct m *m = sec_enter();
+	struct m *m = sec_enter_m();
 	struct g *g;
 
 	if (unlikely(!m))

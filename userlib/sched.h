@@ -67,6 +67,8 @@ enum wait_reason {
 	WAIT_GROUP,
 	WAIT_FD_READ,
 	WAIT_FD_WRITE,
+	WAIT_SELECT,
+	WAIT_JOIN,
 };
 
 /* -------------------------------------------------------------- the runtime */
@@ -106,8 +108,11 @@ static inline struct gsched_proc *m_proc(struct m *m)
 void sec_acquire(struct m *m);
 void sec_attention(struct m *m);
 
-/** sec_enter - begin a section. Return: the M, NULL on a thread that is no M. */
-static inline struct m *sec_enter(void)
+void foreign_enter(void);
+void foreign_leave(void);
+
+/** sec_enter_m - sec_enter, but nothing has begun if there is no M. */
+static inline struct m *sec_enter_m(void)
 {
 	struct m *m = m_self();
 
@@ -124,6 +129,21 @@ static inline struct m *sec_enter(void)
 	return m;
 }
 
+/**
+ * sec_enter - begin a section
+ *
+ * On a thread that is no M it keeps the runtime, and with it all stacks, from going
+ * away until sec_leave(); runtime.c says how. Return: the M, or NULL.
+ */
+static inline struct m *sec_enter(void)
+{
+	struct m *m = sec_enter_m();
+
+	if (unlikely(!m))
+		foreign_enter();
+	return m;
+}
+
 /* Ends a section without looking whether others want the P. */
 static inline void sec_leave_quiet(struct m *m)
 {
@@ -136,8 +156,10 @@ static inline void sec_leave(struct m *m)
 {
 	struct gsched_proc *p;
 
-	if (unlikely(!m))
+	if (unlikely(!m)) {
+		foreign_leave();
 		return;
+	}
 	p = m_proc(m);
 	sec_leave_quiet(m);
 	barrier();

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1 OR MIT
 /* sleep.c: the clock, and goroutines that wait for it. */
+#include <errno.h>
 #include <time.h>
 
-#include "sched.h"
+#include "waitq.h"
 
 int64_t gs_now(void)
 {
@@ -12,43 +13,19 @@ int64_t gs_now(void)
 	return ts.tv_sec * 1000000000LL + ts.tv_nsec;
 }
 
-/* At the tail: of several whose time has come the first one runs first. */
-static void sleep_over(struct m *m, struct timer *t)
+/* In a queue of its own: nobody but its deadline, or cancelling, takes it out. */
+static int sleep_g(int64_t deadline)
 {
-	ready_tail(m, t->arg);
-}
-
-/* The timer may run as soon as it is armed: only after the G's stack was left. */
-struct sleep {
-	struct timer timer;
-	int err;
-};
-
-static bool sleep_commit(struct g *g, void *arg)
-{
-	struct sleep *s = arg;
-	int err;
-
-	(void)g;
-	err = timer_start(m_self(), &s->timer);
-	/* Armed: another M may be running the G and have left this memory. */
-	if (!err)
-		return true;
-	s->err = err;
-	return false;
-}
-
-static int sleep_timer(int64_t deadline)
-{
-	struct sleep s = {
-		.timer = { .when = deadline, .fn = sleep_over, .arg = g_self() },
-	};
+	struct rt_lock lock = { 0 };
+	struct waiter w = { .shield = false };
+	void *queue = NULL;
 	struct m *m = sec_enter();
 
-	m = park(m, sleep_commit, &s, WAIT_SLEEP);
-	timer_stop(m, &s.timer);
+	rt_lock(&lock);
+	waitq_add(&queue, &w);
+	m = waitq_park(m, &lock, &queue, &w, deadline, WAIT_SLEEP);
 	sec_leave(m);
-	return s.err;
+	return w.result;
 }
 
 static int sleep_thread(int64_t deadline)
@@ -65,16 +42,21 @@ static int sleep_thread(int64_t deadline)
 
 int gs_sleep_until(int64_t deadline)
 {
+	int err;
+
 	if (deadline <= gs_now()) {
 		gs_yield();
 		return 0;
 	}
 	if (!g_self())
 		return sleep_thread(deadline);
+	/* For ever is a time, too: who sleeps is not deadlocked. */
+	if (deadline == NO_DEADLINE)
+		deadline--;
 	/* No memory for a timer: look at the clock now and then. */
-	while (sleep_timer(deadline) && gs_now() < deadline)
+	while ((err = sleep_g(deadline)) == -ENOMEM)
 		gs_yield();
-	return 0;
+	return err == -ETIMEDOUT ? 0 : err;
 }
 
 int gs_sleep(int64_t ns)

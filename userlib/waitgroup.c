@@ -124,7 +124,7 @@ int gs_wg_wait_until(gs_wg *wg, int64_t deadline)
 	return w.result;
 }
 
-void gs_wg_wait(gs_wg *wg)
+int gs_wg_wait(gs_wg *wg)
 {
-	gs_wg_wait_until(wg, NO_DEADLINE);
+	return gs_wg_wait_until(wg, NO_DEADLINE);
 }

@@ -1,42 +1,152 @@
 // SPDX-License-Identifier: LGPL-2.1 OR MIT
 /*
- * waitq.c: parking in a queue, with a deadline.
+ * waitq.c: waiting in a queue, until a deadline, or until cancelled.
  */
 #include <errno.h>
 #include <string.h>
 
+#include "futex.h"
+#include "group.h"
 #include "waitq.h"
 
-/* The deadline has come. If a waker was first, the waiter is in no queue. */
-static void waiter_expire(struct m *m, struct timer *t)
-{
-	struct waiter *w = t->arg;
-	struct rt_lock *lock = w->lock;
-	bool mine;
+/* What may end a wait early; on the stack of the one that waits. */
+struct ending {
+	struct timer timer;
+	struct rt_lock *lock;
+	void **queue;
+	struct waiter *w;
+};
 
-	rt_lock(lock);
-	mine = w->next;
-	if (mine) {
-		waitq_del(w->queue, w);
-		w->result = -ETIMEDOUT;
-	}
-	rt_unlock(lock);
-	if (mine)
-		ready(m, w->g);
+/* ------------------------------------------------- threads that run no goroutine */
+
+/*
+ * word_wake - @word is a waiting thread's, which may return as soon as it is 1, and
+ * the word be gone. The wake then is for an address: at worst it wakes a stranger, who
+ * looks again.
+ */
+void word_wake(uint32_t *word)
+{
+	__atomic_store_n(word, 1, __ATOMIC_RELEASE);
+	futex_wake(word, 1);
 }
 
-static int waiter_arm(struct m *m, struct waiter *w, int64_t deadline)
+/* word_wait - sleep until @word is 1. Return: false: the deadline has passed first. */
+bool word_wait(uint32_t *word, int64_t deadline)
 {
-	memset(&w->timer, 0, sizeof(w->timer));
-	w->timer.when = deadline;
-	w->timer.fn = waiter_expire;
-	w->timer.arg = w;
-	return timer_start(m, &w->timer);
+	while (!__atomic_load_n(word, __ATOMIC_ACQUIRE)) {
+		if (deadline_passed(deadline))
+			return false;
+		futex_wait(word, 0, deadline == NO_DEADLINE ? 0 : deadline);
+	}
+	return true;
+}
+
+/* ------------------------------------------------------------------ ending early */
+
+/* Return: false: a waker was first; the waiter is in no queue. */
+static bool end_early(struct ending *e, int result)
+{
+	bool mine;
+
+	rt_lock(e->lock);
+	mine = e->w->next;
+	if (mine) {
+		waitq_del(e->queue, e->w);
+		e->w->result = result;
+	}
+	rt_unlock(e->lock);
+	return mine;
+}
+
+/* Of several whose time has come the first one runs first: at the tail. */
+static void on_deadline(struct m *m, struct timer *t)
+{
+	struct ending *e = t->arg;
+	struct g *g = e->w->g;
+
+	if (end_early(e, -ETIMEDOUT))
+		ready_tail(m, g);
+}
+
+static void on_cancel(struct m *m, void *arg)
+{
+	struct ending *e = arg;
+	struct g *g = e->w->g;
+
+	if (end_early(e, -ECANCELED))
+		ready_tail(m, g);
+}
+
+/* ----------------------------------------------------------------------- parking */
+
+static int arm(struct m *m, struct ending *e, int64_t deadline)
+{
+	struct g *g = e->w->g;
+
+	if (!e->w->shield && !cancel_begin(g, on_cancel, e))
+		return -ECANCELED;
+	if (deadline == NO_DEADLINE)
+		return 0;
+	memset(&e->timer, 0, sizeof(e->timer));
+	e->timer.when = deadline;
+	e->timer.fn = on_deadline;
+	e->timer.arg = e;
+	return timer_start(m, &e->timer);
+}
+
+static void disarm(struct m *m, struct ending *e, int64_t deadline)
+{
+	if (deadline != NO_DEADLINE)
+		timer_stop(m, &e->timer);
+	if (!e->w->shield)
+		cancel_end(e->w->g);
+}
+
+/*
+ * If cancelling comes between cancel_begin and the G's parking, it waits for the lock,
+ * as the timer does.
+ */
+static struct m *park_g(struct m *m, struct ending *e, int64_t deadline, enum wait_reason why)
+{
+	int err = arm(m, e, deadline);
+
+	if (err) {
+		waitq_del(e->queue, e->w);
+		e->w->result = err;
+		rt_unlock(e->lock);
+		if (err != -ECANCELED && !e->w->shield)
+			cancel_end(e->w->g);
+		return m;
+	}
+	m = park_unlock(m, e->lock, why);
+	disarm(m, e, deadline);
+	return m;
+}
+
+/* Not in a section while it sleeps: that would keep the runtime from ending. */
+static void park_thread(struct ending *e, int64_t deadline)
+{
+	uint32_t word = 0;
+
+	e->w->word = &word;
+	rt_unlock(e->lock);
+	sec_leave(NULL);
+	if (word_wait(&word, deadline)) {
+		sec_enter();
+		return;
+	}
+	sec_enter();
+	if (end_early(e, -ETIMEDOUT))
+		return;
+	/* Somebody has it in his hands. */
+	sec_leave(NULL);
+	word_wait(&word, NO_DEADLINE);
+	sec_enter();
 }
 
 /**
  * waitq_park - wait for @w, which the caller has put into @queue, to be taken out
- * @m:        the M, in a section
+ * @m:        the M, in a section; NULL: a thread that is none, in a section
  * @lock:     the object's lock, held; released when this returns
  * @queue:    where @w is
  * @w:        @w->result says afterwards how the wait ended; @w->data is the caller's
@@ -44,46 +154,40 @@ static int waiter_arm(struct m *m, struct waiter *w, int64_t deadline)
  * @why:      for traces
  *
  * The timer is armed before the G is parked and may fire at once: it then waits for
- * @lock, which is released only after the G has left its stack. timer_stop comes
- * without the lock, since the timer takes it, and waits for a timer that runs: after
- * it nothing knows of @w.
+ * @lock, which is released only after the G has left its stack. timer_stop and cancel_end
+ * come without the lock, since what they end takes it, and wait for it: after them
+ * nothing knows of @w.
  *
- * Return: the M that the G goes on in, in a section.
+ * Return: the M that the G goes on in, in a section; NULL for a thread.
  */
 struct m *waitq_park(struct m *m, struct rt_lock *lock, void **queue, struct waiter *w,
 		     int64_t deadline, enum wait_reason why)
 {
-	if (deadline_passed(deadline)) {
-		w->result = -ETIMEDOUT;
-		goto out_unqueue;
-	}
-	w->g = g_self();
-	if (!w->g)
-		fatal("a call that has to wait was made outside of a goroutine");
-	w->lock = lock;
-	w->queue = queue;
-	if (deadline != NO_DEADLINE) {
-		w->result = waiter_arm(m, w, deadline);
-		if (w->result)
-			goto out_unqueue;
-	}
-	m = park_unlock(m, lock, why);
-	if (deadline != NO_DEADLINE)
-		timer_stop(m, &w->timer);
-	return m;
+	struct ending e;
 
-out_unqueue:
-	waitq_del(queue, w);
-	rt_unlock(lock);
-	return m;
+	if (deadline_passed(deadline)) {
+		waitq_del(queue, w);
+		w->result = -ETIMEDOUT;
+		rt_unlock(lock);
+		return m;
+	}
+	e.lock = lock;
+	e.queue = queue;
+	e.w = w;
+	w->claim = NULL;
+	w->g = m ? m_g(m) : NULL;
+	if (likely(m))
+		return park_g(m, &e, deadline, why);
+	park_thread(&e, deadline);
+	return NULL;
 }
 
 /**
  * waitq_cut - empty a queue; lock held
  * @queue: the queue
  *
- * Return: its waiters in order, linked by @prev, for waitq_wake. Their timers let
- * them be from now on.
+ * Return: its waiters in order, linked by @prev, for waitq_wake. What else could end
+ * their waits lets them be from now on.
  */
 struct waiter *waitq_cut(void **queue)
 {
@@ -110,8 +214,8 @@ void waitq_wake(struct m *m, struct waiter *list, int result)
 	struct waiter *w, *next;
 
 	for (w = list; w; w = next) {
-		next = w->prev;		/* ready() ends @w's life */
+		next = w->prev;		/* waking ends @w's life */
 		w->result = result;
-		ready_tail(m, w->g);
+		waiter_wake_tail(m, w);
 	}
 }

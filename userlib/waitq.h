@@ -1,23 +1,31 @@
 /* SPDX-License-Identifier: LGPL-2.1 OR MIT */
 /*
- * waitq.h: goroutines that wait, in order, for something that an object's lock
- * protects: a channel's elements, a mutex, a descriptor's lock.
+ * waitq.h: who waits, in order, for something that an object's lock protects: a
+ * channel's elements, a mutex, a descriptor's lock.
  *
  * Objects
  *
- * waiter   on the waiting G's stack, from the call of waitq_park to its return
+ * waiter   on the stack of the one that waits, from the call of waitq_park to its
+ *          return (of a select: several, in its memory). A goroutine, or a thread
+ *          that runs none
  * queue    a `void *` inside the object, NULL when empty, else the first waiter of
  *          a ring (so that a queue costs the object one pointer)
  *
  * Who may touch what
  *
  *   queue, next, prev        under the object's lock
- *   result, data             by the G before it parks; after that by whoever has
- *                            taken the waiter out of the queue, until ready()
+ *   result, data             by the one that waits before it parks; after that by
+ *                            whoever has taken the waiter out of the queue, until
+ *                            waiter_wake()
  *
- * A waiter leaves its queue exactly once: taken by a waker, or by its own timer.
- * Both do it under the lock, so exactly one of them makes the G ready; and the
- * waiter's memory is good until then, because its G does not run.
+ * A waiter leaves its queue exactly once: taken by a waker, or by its own deadline,
+ * or because its goroutine was cancelled. All do it under the lock, so exactly one of
+ * them wakes it; and the waiter's memory is good until then, because its owner does
+ * not run.
+ *
+ * A select waits in several queues, under several locks. There, to be taken out of a
+ * queue is not enough: who takes a waiter claims its select, and the first wins.
+ * A waiter whose select is claimed already counts as not there.
  */
 #ifndef GS_WAITQ_H
 #define GS_WAITQ_H
@@ -25,16 +33,16 @@
 #include "sched.h"
 
 /* A deadline that never comes. */
-#define NO_DEADLINE INT64_MAX
+#define NO_DEADLINE GS_FOREVER
 
 struct waiter {
 	struct waiter *next, *prev;	/* NULL: in no queue */
-	struct g *g;
+	struct g *g;			/* NULL: a thread, which sleeps on @word */
+	uint32_t *word;
+	struct waiter **claim;		/* the select's winner; NULL: no select */
 	void *data;			/* the object's */
-	int result;			/* the waker's, or -ETIMEDOUT */
-	struct rt_lock *lock;
-	void **queue;
-	struct timer timer;
+	int result;			/* the waker's, -ETIMEDOUT, -ECANCELED, -ENOMEM */
+	bool shield;			/* not ended by cancelling */
 };
 
 /** waitq_add - append @w. Lock held. */
@@ -64,13 +72,43 @@ static inline void waitq_del(void **queue, struct waiter *w)
 	w->next = NULL;
 }
 
+/* waiter_claim - may the caller, who has taken @w out of its queue, end its wait? */
+static inline bool waiter_claim(struct waiter *w)
+{
+	struct waiter *none = NULL;
+
+	return likely(!w->claim) ||
+	       __atomic_compare_exchange_n(w->claim, &none, w, false, __ATOMIC_ACQ_REL,
+					   __ATOMIC_RELAXED);
+}
+
 /** waitq_pop - take the first out. Lock held. Return: it, or NULL. */
 static inline struct waiter *waitq_pop(void **queue)
 {
-	struct waiter *w = *queue;
+	struct waiter *w;
 
-	if (w)
+	while ((w = *queue)) {
 		waitq_del(queue, w);
+		if (waiter_claim(w))
+			break;
+	}
+	return w;
+}
+
+/**
+ * waitq_peek - the first, left where it is. Lock held. Return: it, or NULL
+ *
+ * If it is a select's somebody else may claim it at any time.
+ */
+static inline struct waiter *waitq_peek(void **queue)
+{
+	struct waiter *w;
+
+	while ((w = *queue)) {
+		if (likely(!w->claim) || !__atomic_load_n(w->claim, __ATOMIC_RELAXED))
+			break;
+		waitq_del(queue, w);
+	}
 	return w;
 }
 
@@ -85,6 +123,33 @@ static inline void waitq_push(void **queue, struct waiter *w)
 static inline bool deadline_passed(int64_t deadline)
 {
 	return deadline != NO_DEADLINE && (deadline <= 0 || deadline <= gs_now());
+}
+
+void word_wake(uint32_t *word);
+bool word_wait(uint32_t *word, int64_t deadline);
+
+/**
+ * waiter_wake - let @w, which has been taken out and given its result, go on
+ * @m: the M in a section, or NULL
+ *
+ * A goroutine runs next here, see ready(). Ends @w's life. No lock held that the
+ * owner takes.
+ */
+static inline void waiter_wake(struct m *m, struct waiter *w)
+{
+	if (likely(w->g))
+		ready(m, w->g);
+	else
+		word_wake(w->word);
+}
+
+/** waiter_wake_tail - the same; a goroutine is queued at the tail. */
+static inline void waiter_wake_tail(struct m *m, struct waiter *w)
+{
+	if (likely(w->g))
+		ready_tail(m, w->g);
+	else
+		word_wake(w->word);
 }
 
 struct m *waitq_park(struct m *m, struct rt_lock *lock, void **queue, struct waiter *w,

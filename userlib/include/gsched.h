@@ -445,7 +445,7 @@ GS_API int gs_dial_until(const char *network, const char *address, int64_t deadl
  * A channel carries elements of one size by copy, in order. It lives until its last
  * reference is dropped: gs_chan_new() returns one, gs_chan_ref() makes one more. The
  * simple rule: each goroutine that uses a channel has a reference, taken for it before
- * it starts, and drops it when it ends. A call in progress keeps the channel by itself.
+ * it starts, and drops it when it ends. Whoever makes a call has one until it returns.
  *
  * Threads of the program that are no goroutines may use channels, too.
  */
