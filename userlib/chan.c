@@ -219,6 +219,7 @@ int gs_chan_send_until(gs_chan *c, const void *elem, int64_t deadline)
 	if (w.result == -EAGAIN) {
 		w.data = (void *)elem;
 		w.shield = false;
+		w.claim = NULL;
 		waitq_add(&c->senders, &w);
 		if (unlikely(c->eventfd >= 0))
 			chan_show(c);
