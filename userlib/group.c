@@ -24,7 +24,6 @@
  * Lock order: an object's lock -> a member's lock; a group's lock is an object's.
  */
 #include <errno.h>
-#include <string.h>
 
 #include "futex.h"
 #include "gfree.h"
@@ -201,6 +200,16 @@ static void member_main(void *arg)
 		cancel(mb->group, err);
 }
 
+/* The member is at the stack's bottom; what runs there begins below. */
+static void member_init(struct g *g, gs_group *grp, int (*fn)(void *), void *arg)
+{
+	struct member *mb = (struct member *)g - 1;
+
+	*mb = (struct member){ .group = grp, .fn = fn, .fn_arg = arg };
+	arch_ctx_init(&g->ctx, mb);
+	g->member = mb;
+}
+
 static void member_add(struct m *m, struct g *g, gs_group *grp)
 {
 	struct member *mb = g->member;
@@ -233,7 +242,6 @@ struct m *member_leave(struct m *m, struct g *g)
 
 int gs_group_go(gs_group *grp, int (*fn)(void *), void *arg)
 {
-	struct member *mb;
 	struct g *g;
 	struct m *m;
 
@@ -244,16 +252,9 @@ int gs_group_go(gs_group *grp, int (*fn)(void *), void *arg)
 		runtime_leave();
 		return -ENOMEM;
 	}
-	mb = (struct member *)g - 1;
-	memset(mb, 0, sizeof(*mb));
-	mb->group = grp;
-	mb->fn = fn;
-	mb->fn_arg = arg;
 	m = sec_enter();
-	g_init(m, g, member_main, mb);
-	/* Its stack begins below @mb. */
-	arch_ctx_init(&g->ctx, mb);
-	g->member = mb;
+	g_init(m, g, member_main, (struct member *)g - 1);
+	member_init(g, grp, fn, arg);
 	member_add(m, g, grp);
 	sec_leave(m);
 	runtime_leave();
