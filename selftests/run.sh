@@ -84,6 +84,7 @@ for program; do
 	status=$?
 	took=$(($(date +%s) - start))
 	sed 's/^/# /' "$out"
+	echo "# $name took $took s"
 
 	skipped=$(count '^ok .*# *SKIP')
 	passed=$(($(count '^ok ') - skipped))
