@@ -58,6 +58,11 @@ static const char *const why_names[] = {
 	[WAIT_FD_WRITE] = "fd write",
 	[WAIT_SELECT] = "select",
 	[WAIT_JOIN] = "goroutines of a group",
+	[WAIT_READ_LOCK] = "rwmutex rlock",
+	[WAIT_WRITE_LOCK] = "rwmutex lock",
+	[WAIT_COND] = "condition",
+	[WAIT_SEM] = "semaphore",
+	[WAIT_ONCE] = "once",
 };
 
 /** state_name - as traces and dumps show it. */

@@ -23,10 +23,11 @@
  *
  * The next owner may free the mutex at once. So unlock's last touch is what lets
  * it in: the compare-and-swap that clears LOCKED, after the lock's release, or
- * ready() of the one to which the mutex is handed over.
+ * waking the one to which the mutex is handed over.
  */
 #include <errno.h>
 
+#include "mutex.h"
 #include "waitq.h"
 
 #define MUTEX_LOCKED	(1U << 0)
@@ -100,7 +101,7 @@ static void mutex_give_up(gs_mutex *mx)
 	struct m *m = sec_enter();
 
 	rt_lock(mutex_lock_of(mx));
-	if (!mx->head)
+	if (!mx->waiters)
 		mutex_clear(mx, MUTEX_WAITERS | MUTEX_STARVING);
 	rt_unlock(mutex_lock_of(mx));
 	sec_leave(m);
@@ -128,12 +129,12 @@ static int mutex_wait(gs_mutex *mx, struct mutex_waiter *mw, int64_t deadline)
 		return GOT_MUTEX;
 	}
 	if (mw->since) {
-		waitq_push(&mx->head, &mw->w);
+		waitq_push(&mx->waiters, &mw->w);
 	} else {
 		mw->since = now;
-		waitq_add(&mx->head, &mw->w);
+		waitq_add(&mx->waiters, &mw->w);
 	}
-	m = waitq_park(m, mutex_lock_of(mx), &mx->head, &mw->w, deadline, WAIT_MUTEX);
+	m = waitq_park(m, mutex_lock_of(mx), &mx->waiters, &mw->w, deadline, WAIT_MUTEX);
 	sec_leave(m);
 	return mw->w.result;
 }
@@ -169,7 +170,7 @@ static bool mutex_starves(gs_mutex *mx, struct mutex_waiter *mw)
 {
 	bool starves = __atomic_load_n(&mx->state, __ATOMIC_RELAXED) & MUTEX_STARVING;
 
-	if (!mx->head)
+	if (!mx->waiters)
 		mutex_clear(mx, MUTEX_WAITERS | MUTEX_STARVING);
 	else if (starves && gs_now() - mw->since < STARVING_NS)
 		mutex_clear(mx, MUTEX_STARVING);
@@ -177,14 +178,13 @@ static bool mutex_starves(gs_mutex *mx, struct mutex_waiter *mw)
 }
 
 /* Unlock in favour of the first waiter. Return: false: there was none. */
-static bool mutex_pass(gs_mutex *mx)
+static bool mutex_pass(struct m *m, gs_mutex *mx)
 {
-	struct m *m = sec_enter();
 	struct mutex_waiter *mw;
 	bool starves = false;
 
 	rt_lock(mutex_lock_of(mx));
-	mw = (struct mutex_waiter *)waitq_pop(&mx->head);
+	mw = (struct mutex_waiter *)waitq_pop(&mx->waiters);
 	if (!mw) {
 		mutex_clear(mx, MUTEX_WAITERS | MUTEX_STARVING);
 	} else {
@@ -199,23 +199,41 @@ static bool mutex_pass(gs_mutex *mx)
 		__atomic_fetch_and(&mx->state, ~MUTEX_LOCKED, __ATOMIC_RELEASE);
 	if (mw)
 		waiter_wake(m, &mw->w);
-	sec_leave(m);
 	return mw;
+}
+
+/* Unlock, unless a waiter has to be woken. Return: whether it is unlocked. */
+static bool mutex_release(gs_mutex *mx)
+{
+	uint32_t old = MUTEX_LOCKED;
+
+	do {
+		if (!(old & MUTEX_LOCKED))
+			fatal("unlock of unlocked mutex %p", (void *)mx);
+		if ((old & MUTEX_WAITERS) && !(old & MUTEX_WOKEN))
+			return false;
+	} while (!mutex_swap(mx, &old, old & ~MUTEX_LOCKED));
+	return true;
+}
+
+/**
+ * mutex_unlock - gs_mutex_unlock in a section
+ * @m:  the M, or NULL
+ * @mx: the mutex
+ */
+void mutex_unlock(struct m *m, gs_mutex *mx)
+{
+	while (!mutex_release(mx) && !mutex_pass(m, mx))
+		;
 }
 
 void gs_mutex_unlock(gs_mutex *mx)
 {
-	uint32_t old = MUTEX_LOCKED;
+	struct m *m;
 
-	for (;;) {
-		if (!(old & MUTEX_LOCKED))
-			fatal("unlock of unlocked mutex %p", (void *)mx);
-		if ((old & MUTEX_WAITERS) && !(old & MUTEX_WOKEN)) {
-			if (mutex_pass(mx))
-				return;
-			old = __atomic_load_n(&mx->state, __ATOMIC_RELAXED);
-		} else if (mutex_swap(mx, &old, old & ~MUTEX_LOCKED)) {
-			return;
-		}
-	}
+	if (mutex_release(mx))
+		return;
+	m = sec_enter();
+	mutex_unlock(m, mx);
+	sec_leave(m);
 }

@@ -31,7 +31,7 @@
  * no Ms have none and need none): all Ms that want the lock of one that has lost its
  * P would wait for it, holding theirs. Order: an object's lock (channel, mutex, fd) ->
  * timer heap lock -> global queue lock -> the backend's lock. Two object locks are
- * never held at once.
+ * never held at once, but for a condition's and then its mutex's.
  */
 #ifndef GS_SCHED_H
 #define GS_SCHED_H
@@ -69,6 +69,11 @@ enum wait_reason {
 	WAIT_FD_WRITE,
 	WAIT_SELECT,
 	WAIT_JOIN,
+	WAIT_READ_LOCK,
+	WAIT_WRITE_LOCK,
+	WAIT_COND,
+	WAIT_SEM,
+	WAIT_ONCE,
 };
 
 /* -------------------------------------------------------------- the runtime */

@@ -219,3 +219,20 @@ void waitq_wake(struct m *m, struct waiter *list, int result)
 		waiter_wake_tail(m, w);
 	}
 }
+
+/**
+ * waitq_hand_over - end the wait of those who have been given what they waited for
+ * @m:    the M in a section, or NULL
+ * @list: as waitq_wake's
+ *
+ * Others wait for them now, so one alone runs next.
+ */
+void waitq_hand_over(struct m *m, struct waiter *list)
+{
+	if (list && !list->prev) {
+		list->result = 0;
+		waiter_wake(m, list);
+	} else {
+		waitq_wake(m, list, 0);
+	}
+}

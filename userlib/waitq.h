@@ -156,5 +156,6 @@ struct m *waitq_park(struct m *m, struct rt_lock *lock, void **queue, struct wai
 		     int64_t deadline, enum wait_reason why);
 struct waiter *waitq_cut(void **queue);
 void waitq_wake(struct m *m, struct waiter *list, int result);
+void waitq_hand_over(struct m *m, struct waiter *list);
 
 #endif /* GS_WAITQ_H */

@@ -588,7 +588,7 @@ GS_API int gs_timer_reset(gs_chan *t, int64_t ns);
 typedef struct {
 	uint32_t state;
 	uint32_t lock;
-	void *head, *tail;
+	void *waiters;
 } gs_mutex;
 
 typedef struct {
@@ -598,7 +598,7 @@ typedef struct {
 	void *waiters;
 } gs_wg;
 
-#define GS_MUTEX_INIT { 0, 0, NULL, NULL }
+#define GS_MUTEX_INIT { 0, 0, NULL }
 #define GS_WG_INIT { 0, 0, 0, NULL }
 
 /** gs_mutex_lock - lock; parks while another goroutine holds @m. Not cancelled. */
@@ -625,15 +625,12 @@ GS_API int gs_wg_wait_until(gs_wg *wg, int64_t deadline);
  * lock a second time while it holds the lock.
  */
 typedef struct {
-	gs_mutex w;
-	uint32_t lock;
-	int32_t readers;
-	int32_t departing;
 	uint32_t state;
-	void *reader_waiters, *writer_waiter;
+	uint32_t lock;
+	void *readers, *writers;
 } gs_rwmutex;
 
-#define GS_RWMUTEX_INIT { GS_MUTEX_INIT, 0, 0, 0, 0, NULL, NULL }
+#define GS_RWMUTEX_INIT { 0, 0, NULL, NULL }
 
 /* The calls without a result are not cancelled; _until: 0, -ETIMEDOUT, -ECANCELED. */
 GS_API void gs_rwmutex_lock(gs_rwmutex *rw);
@@ -649,8 +646,8 @@ GS_API void gs_rwmutex_runlock(gs_rwmutex *rw);
 
 /* A condition variable. Waiters are woken in the order in which they came. */
 typedef struct {
+	uint32_t waiting;
 	uint32_t lock;
-	uint32_t reserved;
 	void *waiters;
 } gs_cond;
 
@@ -690,18 +687,18 @@ GS_API int gs_sem_try_acquire(gs_sem *s, int64_t n);
 GS_API void gs_sem_release(gs_sem *s, int64_t n);
 
 typedef struct {
-	uint32_t done;
-	uint32_t reserved;
-	gs_mutex m;
+	uint32_t state;
+	uint32_t lock;
+	void *waiters;
 } gs_once;
 
-#define GS_ONCE_INIT { 0, 0, GS_MUTEX_INIT }
+#define GS_ONCE_INIT { 0, 0, NULL }
 
 /**
  * gs_once_do - call @fn(@arg) if nobody has with this @o
  *
- * Returns when the call has returned, whoever makes it. If @fn ends its goroutine it
- * counts as done.
+ * Returns when the call has returned, whoever makes it; not cancelled. If @fn ends its
+ * goroutine it counts as done. Stops the program if @fn itself gets here with this @o.
  */
 GS_API void gs_once_do(gs_once *o, void (*fn)(void *), void *arg);
 
