@@ -37,6 +37,7 @@ struct g {
 	void (*fn)(void *arg);
 	void *arg;
 	struct member *member;		/* of a group, see group.h, or NULL */
+	struct once_run *once_runs;	/* gs_once_do()s in progress, see once.c */
 	char name[G_NAME_LEN];
 	uint32_t slot;
 	struct san_ctx san;

@@ -13,6 +13,7 @@
 
 #include "gfree.h"
 #include "group.h"
+#include "once.h"
 #include "proc.h"
 #include "stack.h"
 
@@ -473,6 +474,7 @@ void g_init(struct m *m, struct g *g, void (*fn)(void *), void *arg)
 	g->fn = fn;
 	g->arg = arg;
 	g->member = NULL;
+	g->once_runs = NULL;
 	g->name[0] = '\0';
 	san_g_start(&g->san, stack_low(g), g);
 }
@@ -520,6 +522,8 @@ void gs_goexit(void)
 
 	if (!m)
 		exit_outside();
+	if (unlikely(m_g(m)->once_runs))
+		once_abandon(m, m_g(m));
 	if (unlikely(m_g(m)->member))
 		m = member_leave(m, m_g(m));
 	g_end(m);
