@@ -19,10 +19,9 @@
  * mutex's queue would have to prevent, as there is with threads; and a waiter
  * whose deadline is armed belongs to one lock.
  *
- * The condition may be freed as soon as all who wait have been signalled, even before
- * they run: signal's and broadcast's last touch is the lock's release, waiters are
- * woken after it, and they do not look at the condition again. One whose wait ended by
- * itself touches it no more, either, when the call returns.
+ * The condition may be freed when all waits have returned, while the signal or broadcast
+ * that ended the last of them has not: their last touch is the lock's release, waiters
+ * are woken after it.
  */
 #include "mutex.h"
 #include "waitq.h"
