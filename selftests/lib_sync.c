@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Mutexes and wait groups. */
-#include "lib_check.h"
-
-#include <signal.h>
-#include <sys/wait.h>
+#include "lib_sync.h"
 
 /* ------------------------------------------------------------------------ mutex */
 
@@ -45,18 +42,13 @@ static void count_up(void *arg)
 		shared_enter(s, &r);
 		gs_mutex_unlock(&s->mx);
 	}
-	gs_wg_done(&s->wg);
 }
 
-TEST_GO(mutex_excludes)
+TEST_CROWD(mutex_excludes)
 {
-	struct shared s = { .each = TIMES(20000), .seed = test_seed() };
-	int i;
+	struct shared s = { .each = TIMES(kinds == GOROUTINES ? 20000 : 3000), .seed = test_seed() };
 
-	gs_wg_add(&s.wg, CROWD);
-	for (i = 0; i < CROWD; i++)
-		go(count_up, &s);
-	gs_wg_wait(&s.wg);
+	crowd_run(kinds, CROWD, count_up, &s);
 	CHECK_EQ(CROWD * s.each, s.count);
 	CHECK_EQ(0, gs_mutex_trylock(&s.mx));
 	CHECK_EQ(-EBUSY, gs_mutex_trylock(&s.mx));
@@ -79,21 +71,18 @@ static void count_up_hurry(void *arg)
 		shared_enter(s, &r);
 		gs_mutex_unlock(&s->mx);
 	}
-	gs_wg_done(&s->wg);
 }
 
 /* Waiters that give up lose no wake-up of those that stay. */
-TEST_GO(mutex_deadlines_race)
+TEST_CROWD(mutex_deadlines_race)
 {
-	struct shared s = { .each = TIMES(10000), .seed = test_seed() };
-	int i;
+	struct shared s = { .each = TIMES(kinds == GOROUTINES ? 10000 : 2000), .seed = test_seed() };
+	struct crowd patient, hurried;
 
-	gs_wg_add(&s.wg, CROWD);
-	for (i = 0; i < CROWD / 2; i++) {
-		go(count_up, &s);
-		go(count_up_hurry, &s);
-	}
-	gs_wg_wait(&s.wg);
+	crowd_start(&patient, kinds, CROWD / 2, count_up, &s);
+	crowd_start(&hurried, kinds, CROWD / 2, count_up_hurry, &s);
+	crowd_wait(&patient);
+	crowd_wait(&hurried);
 	printf("# %ld timeouts of %d\n", s.timeouts, CROWD / 2 * s.each);
 	fflush(stdout);
 	CHECK_EQ(CROWD * s.each, s.count + s.timeouts);
@@ -182,31 +171,63 @@ TEST_GO(mutex_freed_by_last_owner)
 	}
 }
 
-static int unlock_unlocked(int argc, char **argv)
+static int lock_until_cancelled(void *arg)
 {
-	gs_mutex mx = GS_MUTEX_INIT;
+	struct shared *s = arg;
+	int ret = gs_mutex_lock_until(&s->mx, GS_FOREVER);
 
-	(void)argc;
-	(void)argv;
-	gs_mutex_unlock(&mx);
+	CHECK_EQ(-ECANCELED, gs_mutex_lock_until(&s->mx, GS_FOREVER));
+	return ret;
+}
+
+static int lock_shielded(void *arg)
+{
+	struct shared *s = arg;
+
+	gs_mutex_lock(&s->mx);
+	CHECK_EQ(1, gs_cancelled());
+	s->count++;
+	gs_mutex_unlock(&s->mx);
+	CHECK_EQ(0, gs_mutex_lock_until(&s->mx, GS_FOREVER));
+	gs_mutex_unlock(&s->mx);
 	return 0;
 }
 
-/* The harness takes SIGABRT for a failed assertion, so not TEST_SIGNAL. */
-static int signal_of(int (*fn)(int, char **))
+TEST_GO(mutex_cancelled)
 {
-	pid_t child = fork();
-	int status;
+	gs_group grp = GS_GROUP_INIT;
+	struct shared s = { .each = 0 };
 
-	if (!child)
-		_exit(gs_main(fn, 0, NULL));
-	CHECK_EQ(child, waitpid(child, &status, 0));
-	return WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+	gs_mutex_lock(&s.mx);
+	CHECK_EQ(0, gs_group_go(&grp, lock_until_cancelled, &s));
+	await_waiting(&s.mx.lock, &s.mx.waiters, 1);
+	gs_group_cancel(&grp);
+	CHECK_EQ(-ECANCELED, gs_group_wait(&grp));
+
+	CHECK_EQ(0, gs_group_go(&grp, lock_shielded, &s));
+	await_waiting(&s.mx.lock, &s.mx.waiters, 1);
+	gs_group_cancel(&grp);
+	CHECK_EQ(1, nr_waiting(&s.mx.lock, &s.mx.waiters));
+	gs_mutex_unlock(&s.mx);
+	CHECK_EQ(-ECANCELED, gs_group_wait(&grp));
+	CHECK_EQ(1, s.count);
+	CHECK_EQ(0, s.mx.state);
 }
 
-TEST(mutex_unlock_of_unlocked)
+DIES(mutex_unlock_of_unlocked, "unlock of unlocked mutex")
 {
-	EXPECT_EQ(SIGABRT, signal_of(unlock_unlocked));
+	gs_mutex mx = GS_MUTEX_INIT;
+
+	gs_mutex_unlock(&mx);
+}
+
+DIES(mutex_unlocked_twice, "unlock of unlocked mutex")
+{
+	gs_mutex mx = GS_MUTEX_INIT;
+
+	gs_mutex_lock(&mx);
+	gs_mutex_unlock(&mx);
+	gs_mutex_unlock(&mx);
 }
 
 /* ------------------------------------------------------------------- wait group */
@@ -217,26 +238,27 @@ static void done(void *arg)
 	gs_wg_done(arg);
 }
 
-/* On the stack, gone at once after the wait. */
-static void wait_for(int n)
+/* Freed at once after the wait. */
+static void wait_for(int kinds, int n)
 {
-	gs_wg wg = GS_WG_INIT;
-	int i;
+	gs_wg *wg = calloc(1, sizeof(*wg));
+	struct crowd c;
 
-	gs_wg_add(&wg, n);
-	for (i = 0; i < n; i++)
-		go(done, &wg);
-	gs_wg_wait(&wg);
-	memset(&wg, 0xff, sizeof(wg));
+	gs_wg_add(wg, n);
+	crowd_start(&c, kinds, n, done, wg);
+	CHECK_EQ(0, gs_wg_wait(wg));
+	memset(wg, 0xff, sizeof(*wg));
+	free(wg);
+	crowd_wait(&c);
 }
 
-TEST_GO(wg_on_stack)
+TEST_CROWD(wg_freed_after_wait)
 {
 	int i;
 
-	wait_for(0);
-	for (i = 0; i < TIMES(10000); i++)
-		wait_for(1 + i % 5);
+	wait_for(kinds, 0);
+	for (i = 0; i < TIMES(kinds == GOROUTINES ? 10000 : 500); i++)
+		wait_for(kinds, 1 + i % 5);
 }
 
 struct gate {
@@ -247,22 +269,49 @@ static void pass(void *arg)
 {
 	struct gate *g = arg;
 
-	gs_wg_wait(&g->open);
+	CHECK_EQ(0, gs_wg_wait(&g->open));
 	gs_wg_done(&g->passed);
 }
 
-TEST_GO(wg_many_wait)
+/* The group is used again while those who waited for the last round still wake up. */
+TEST_CROWD(wg_many_wait)
 {
 	struct gate g = { GS_WG_INIT, GS_WG_INIT };
-	int i;
+	struct crowd c;
 
 	gs_wg_add(&g.open, 1);
-	gs_wg_add(&g.passed, 50);
-	for (i = 0; i < 50; i++)
-		go(pass, &g);
-	CHECK_EQ(-ETIMEDOUT, gs_wg_wait_until(&g.passed, gs_now() + 20 * MS));
+	gs_wg_add(&g.passed, CROWD_MOST);
+	crowd_start(&c, kinds, CROWD_MOST, pass, &g);
+	await_waiting(&g.open.lock, &g.open.waiters, CROWD_MOST);
+	CHECK_EQ(-ETIMEDOUT, gs_wg_wait_until(&g.passed, gs_now() + 5 * MS));
 	gs_wg_done(&g.open);
-	gs_wg_wait(&g.passed);
+	gs_wg_add(&g.open, 1);
+	CHECK_EQ(0, gs_wg_wait(&g.passed));
+	CHECK_EQ(-ETIMEDOUT, gs_wg_wait_until(&g.open, 0));
+	crowd_wait(&c);
+}
+
+static int wait_cancelled(void *arg)
+{
+	int ret = gs_wg_wait(arg);
+
+	CHECK_EQ(-ECANCELED, gs_wg_wait_until(arg, GS_FOREVER));
+	return ret;
+}
+
+TEST_GO(wg_cancelled)
+{
+	gs_group grp = GS_GROUP_INIT;
+	gs_wg wg = GS_WG_INIT;
+
+	gs_wg_add(&wg, 1);
+	CHECK_EQ(0, gs_group_go(&grp, wait_cancelled, &wg));
+	await_waiting(&wg.lock, &wg.waiters, 1);
+	gs_group_cancel(&grp);
+	CHECK_EQ(-ECANCELED, gs_group_wait(&grp));
+	gs_wg_done(&wg);
+	CHECK_EQ(0, gs_wg_wait(&wg));
+	CHECK_EQ(0, wg.state);
 }
 
 TEST_GO(wg_deadline)
@@ -304,19 +353,27 @@ TEST_GO(wg_deadlines_race)
 	}
 }
 
-static int below_zero(int argc, char **argv)
+DIES(wg_below_zero, "negative wait group counter")
 {
 	gs_wg wg = GS_WG_INIT;
 
-	(void)argc;
-	(void)argv;
 	gs_wg_done(&wg);
-	return 0;
 }
 
-TEST(wg_below_zero)
+DIES(wg_below_zero_at_once, "negative wait group counter")
 {
-	EXPECT_EQ(SIGABRT, signal_of(below_zero));
+	gs_wg wg = GS_WG_INIT;
+
+	gs_wg_add(&wg, 2);
+	gs_wg_add(&wg, -3);
+}
+
+DIES(wg_too_many, "negative wait group counter")
+{
+	gs_wg wg = GS_WG_INIT;
+
+	gs_wg_add(&wg, INT32_MAX);
+	gs_wg_add(&wg, 1);
 }
 
 TEST_HARNESS_MAIN
