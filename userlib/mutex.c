@@ -139,13 +139,12 @@ static int mutex_wait(gs_mutex *mx, struct mutex_waiter *mw, int64_t deadline)
 	return mw->w.result;
 }
 
-static int mutex_lock(gs_mutex *mx, int64_t deadline, bool shield)
+/* Out of line: what it puts on the stack would cost those who need not wait. */
+static __attribute__((noinline)) int mutex_lock(gs_mutex *mx, int64_t deadline, bool shield)
 {
 	struct mutex_waiter mw = { .w.shield = shield };
 	int ret;
 
-	if (mutex_try(mx))
-		return 0;
 	do {
 		ret = mutex_wait(mx, &mw, deadline);
 	} while (ret == GOT_TURN);
@@ -157,12 +156,13 @@ static int mutex_lock(gs_mutex *mx, int64_t deadline, bool shield)
 
 int gs_mutex_lock_until(gs_mutex *mx, int64_t deadline)
 {
-	return mutex_lock(mx, deadline, false);
+	return mutex_try(mx) ? 0 : mutex_lock(mx, deadline, false);
 }
 
 void gs_mutex_lock(gs_mutex *mx)
 {
-	mutex_lock(mx, NO_DEADLINE, true);
+	if (!mutex_try(mx))
+		mutex_lock(mx, NO_DEADLINE, true);
 }
 
 /* Whether the mutex goes straight to @mw, which has been taken out of the queue. */
@@ -178,7 +178,7 @@ static bool mutex_starves(gs_mutex *mx, struct mutex_waiter *mw)
 }
 
 /* Unlock in favour of the first waiter. Return: false: there was none. */
-static bool mutex_pass(struct m *m, gs_mutex *mx)
+static __attribute__((noinline)) bool mutex_pass(struct m *m, gs_mutex *mx)
 {
 	struct mutex_waiter *mw;
 	bool starves = false;

@@ -91,7 +91,7 @@ static struct waiter *rw_admit(gs_rwmutex *rw, bool readers_first)
  * Leave, @mine being the caller's part of @state, in favour of those who wait. Return:
  * false: nobody does, and WAITERS is cleared.
  */
-static bool rw_pass(gs_rwmutex *rw, uint32_t mine)
+static __attribute__((noinline)) bool rw_pass(gs_rwmutex *rw, uint32_t mine)
 {
 	struct waiter *list = NULL;
 	struct m *m = sec_enter();
@@ -136,7 +136,8 @@ static bool rw_lock_or_flag(gs_rwmutex *rw)
 	return false;
 }
 
-static int rw_lock_wait(gs_rwmutex *rw, int64_t deadline, bool shield)
+static __attribute__((noinline)) int rw_lock_wait(gs_rwmutex *rw, int64_t deadline,
+						  bool shield)
 {
 	struct waiter w = { .shield = shield };
 	struct m *m = sec_enter();
@@ -212,7 +213,8 @@ static bool rw_rlock_or_flag(gs_rwmutex *rw)
 	return free;
 }
 
-static int rw_rlock_wait(gs_rwmutex *rw, int64_t deadline, bool shield)
+static __attribute__((noinline)) int rw_rlock_wait(gs_rwmutex *rw, int64_t deadline,
+						   bool shield)
 {
 	struct waiter w = { .shield = shield };
 	struct m *m = sec_enter();

@@ -123,7 +123,7 @@ static void sem_give_up(struct m *m, gs_sem *s)
 	waitq_hand_over(m, list);
 }
 
-static int sem_wait(gs_sem *s, int64_t n, int64_t deadline)
+static __attribute__((noinline)) int sem_wait(gs_sem *s, int64_t n, int64_t deadline)
 {
 	struct waiter w = { .data = &n };
 	struct m *m = sec_enter();
@@ -195,19 +195,26 @@ static bool sem_release_locked(gs_sem *s, int64_t n)
 	return old < 0;
 }
 
-void gs_sem_release(gs_sem *s, int64_t n)
+static bool sem_put(gs_sem *s, int64_t n)
 {
 	int64_t old = sem_load(s);
 
+	while (old >= 0)
+		if (sem_swap(s, &old, sem_sum(s, old, n)))
+			return true;
+	return false;
+}
+
+static __attribute__((noinline)) void sem_release(gs_sem *s, int64_t n)
+{
+	while (!sem_release_locked(s, n) && !sem_put(s, n))
+		;
+}
+
+void gs_sem_release(gs_sem *s, int64_t n)
+{
 	if (n < 0)
 		fatal("release of %lld permits of semaphore %p", (long long)n, (void *)s);
-	for (;;) {
-		if (old < 0) {
-			if (sem_release_locked(s, n))
-				return;
-			old = sem_load(s);
-		} else if (sem_swap(s, &old, sem_sum(s, old, n))) {
-			return;
-		}
-	}
+	if (!sem_put(s, n))
+		sem_release(s, n);
 }

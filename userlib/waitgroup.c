@@ -5,7 +5,9 @@
  * @state is the count, times WG_ONE, plus WG_WAITERS if somebody may wait. The
  * flag is set under the lock while the count is not 0; it is cleared together with
  * the count's fall to 0, which then happens under the lock, too. A wait that ended by
- * its deadline leaves the flag alone: a flag without waiters costs one lock.
+ * its deadline leaves the flag alone: a flag without waiters costs one lock. Those who
+ * waited are out of the queue when the count is 0, so it may be used anew while they
+ * are still waking up.
  *
  * A wait group usually lives on the stack of the one that waits, and is gone as
  * soon as the wait returns. Hence each way to zero has its last touch:
@@ -53,7 +55,7 @@ static bool wg_swap(gs_wg *wg, uint64_t *old, uint64_t new)
  * The count may fall to 0 while somebody waits. Until the caller's part is
  * subtracted it is not 0, so @wg still exists when the lock is taken.
  */
-static void wg_add_locked(gs_wg *wg, int n)
+static __attribute__((noinline)) void wg_add_locked(gs_wg *wg, int n)
 {
 	struct waiter *list = NULL;
 	struct m *m = sec_enter();
@@ -103,16 +105,11 @@ static bool wg_flag(gs_wg *wg)
 	return true;
 }
 
-int gs_wg_wait_until(gs_wg *wg, int64_t deadline)
+static __attribute__((noinline)) int wg_wait(gs_wg *wg, int64_t deadline)
 {
 	struct waiter w = { .result = 0 };
-	struct m *m;
+	struct m *m = sec_enter();
 
-	if (!__atomic_load_n(&wg->state, __ATOMIC_ACQUIRE) &&
-	    !__atomic_load_n(&wg->lock, __ATOMIC_ACQUIRE))
-		return 0;
-
-	m = sec_enter();
 	rt_lock(wg_lock(wg));
 	if (wg_flag(wg)) {
 		waitq_add(&wg->waiters, &w);
@@ -122,6 +119,14 @@ int gs_wg_wait_until(gs_wg *wg, int64_t deadline)
 	}
 	sec_leave(m);
 	return w.result;
+}
+
+int gs_wg_wait_until(gs_wg *wg, int64_t deadline)
+{
+	if (!__atomic_load_n(&wg->state, __ATOMIC_ACQUIRE) &&
+	    !__atomic_load_n(&wg->lock, __ATOMIC_ACQUIRE))
+		return 0;
+	return wg_wait(wg, deadline);
 }
 
 int gs_wg_wait(gs_wg *wg)
