@@ -5,8 +5,9 @@
  * @state tells who holds the lock; the queues and their lock serve those who wait.
  *
  *   WRITER    a writer holds it
- *   WAITERS   a queue may hold waiters: everybody goes through the lock, but for
- *             readers who leave others behind. Set and cleared under the lock
+ *   WAITERS   somebody waits, or has given up but not said so: everybody goes
+ *             through the lock, but for readers who leave others behind. Set and
+ *             cleared under the lock
  *   READER    the unit in which readers are counted, above the bits
  *
  * The lock is handed over: @state says that a waiter holds it before it is woken. When
@@ -23,11 +24,14 @@
  * And whoever is the last to leave lets somebody in if anybody waits; so while the
  * lock's holder is nobody, nobody waits.
  *
- * The next owner may free the lock at once. So unlocking has a last touch that lets it
- * in: without WAITERS the compare-and-swap; with it, the lock's release, after which
- * the new owners are woken. If it turns out that nobody waits only WAITERS is
- * cleared under the lock, while the caller holds what it is about to give up. Others
- * who look at the lock meanwhile are in calls of their own, and keep it in being.
+ * The next owner may free the lock at once. So unlocking must not touch it any more from
+ * then on. Its last touch is
+ *
+ *   without WAITERS   the compare-and-swap
+ *   with WAITERS      the lock's release. While WAITERS was set somebody was in a call
+ *                     that waits, and still is: its wait goes on, or it will be
+ *                     woken when the lock has been released, or its wait has ended by
+ *                     itself and it has yet to take the lock, to give up.
  */
 #include <errno.h>
 
@@ -64,17 +68,17 @@ static uint32_t rw_length(struct waiter *list)
 
 /*
  * Let in who is next, if the lock's state allows it. Lock held: if somebody waits,
- * WAITERS is set, and @state changes but by readers that leave others behind. Return:
- * the new owners, for waitq_hand_over.
+ * WAITERS is set, and @state changes but by readers that leave others behind. Clears it
+ * if nobody waits any more. Return: the new owners, for waitq_hand_over.
  */
 static struct waiter *rw_admit(gs_rwmutex *rw, bool readers_first)
 {
 	uint32_t state = __atomic_load_n(&rw->state, __ATOMIC_ACQUIRE);
 	struct waiter *list = NULL;
 
-	if (state & RW_WRITER)
-		return NULL;
-	if (rw->readers && (readers_first || !rw->writers)) {
+	if (state & RW_WRITER) {
+		list = NULL;
+	} else if (rw->readers && (readers_first || !rw->writers)) {
 		list = waitq_cut(&rw->readers);
 		__atomic_fetch_add(&rw->state, rw_length(list) * RW_READER, __ATOMIC_RELAXED);
 	} else if (rw->writers && state < RW_READER) {
@@ -89,26 +93,24 @@ static struct waiter *rw_admit(gs_rwmutex *rw, bool readers_first)
 
 /*
  * Leave, @mine being the caller's part of @state, in favour of those who wait. Return:
- * false: nobody does, and WAITERS is cleared.
+ * false: nothing has been done, WAITERS is not set any more.
  */
 static __attribute__((noinline)) bool rw_pass(gs_rwmutex *rw, uint32_t mine)
 {
 	struct waiter *list = NULL;
 	struct m *m = sec_enter();
-	bool any;
+	bool waiters;
 
 	rt_lock(rw_lock(rw));
-	any = rw->readers || rw->writers;
-	if (any) {
+	waiters = rw_load(rw) & RW_WAITERS;
+	if (waiters) {
 		__atomic_fetch_sub(&rw->state, mine, __ATOMIC_ACQ_REL);
 		list = rw_admit(rw, mine == RW_WRITER);
-	} else {
-		__atomic_fetch_and(&rw->state, ~RW_WAITERS, __ATOMIC_RELAXED);
 	}
 	rt_unlock(rw_lock(rw));
 	waitq_hand_over(m, list);
 	sec_leave(m);
-	return any;
+	return waiters;
 }
 
 /* A wait has ended by itself: those behind it may be let in. */

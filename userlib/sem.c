@@ -14,13 +14,13 @@
  *
  * A semaphore may be freed as soon as an acquire has returned that makes it known that
  * all permits have been given back, while the release that did so has not returned.
- * Hence release's last touch lets that acquire in:
+ * So release must not touch it any more from then on. Its last touch is
  *
  *   without the bit   the compare-and-swap that adds the permits
- *   with the bit      the lock's release; waiters are woken after it. The bit stays set,
- *                     even if nobody waits any more, so that whoever takes what
- *                     is left over comes after the release, too. The next acquire
- *                     clears it; there its own caller keeps the semaphore.
+ *   with the bit      the lock's release. While the bit was set somebody was in an
+ *                     acquire, and still is: its wait goes on, or it will be woken when
+ *                     the lock has been released, or its wait has ended by itself and
+ *                     it has yet to take the lock, to give up.
  */
 #include <errno.h>
 
@@ -88,10 +88,13 @@ static bool sem_take_locked(gs_sem *s, int64_t n, bool will_wait)
 	return take;
 }
 
-/* Lock held, the bit set. Return: those who have got their permits, for waitq_hand_over. */
-static struct waiter *sem_grant(gs_sem *s)
+/*
+ * Add @more and serve the queue. Lock held, the bit set; clears it if nobody waits any
+ * more. Return: those who have got their permits, for waitq_hand_over.
+ */
+static struct waiter *sem_grant(gs_sem *s, int64_t more)
 {
-	int64_t permits = sem_number(s, sem_load(s)), n;
+	int64_t permits = sem_sum(s, sem_number(s, sem_load(s)), more), n;
 	struct waiter *list = NULL, **end = &list, *w;
 
 	while ((w = s->waiters)) {
@@ -104,7 +107,9 @@ static struct waiter *sem_grant(gs_sem *s)
 		end = &w->prev;
 	}
 	*end = NULL;
-	__atomic_store_n(&s->permits, permits | SEM_WAITERS, __ATOMIC_RELAXED);
+	if (s->waiters)
+		permits |= SEM_WAITERS;
+	__atomic_store_n(&s->permits, permits, __ATOMIC_RELEASE);
 	return list;
 }
 
@@ -114,11 +119,8 @@ static void sem_give_up(struct m *m, gs_sem *s)
 	struct waiter *list = NULL;
 
 	rt_lock(sem_lock(s));
-	if (sem_load(s) < 0) {
-		list = sem_grant(s);
-		if (!s->waiters)
-			__atomic_fetch_and(&s->permits, ~SEM_WAITERS, __ATOMIC_RELAXED);
-	}
+	if (sem_load(s) < 0)
+		list = sem_grant(s, 0);
 	rt_unlock(sem_lock(s));
 	waitq_hand_over(m, list);
 }
@@ -179,20 +181,16 @@ static bool sem_release_locked(gs_sem *s, int64_t n)
 {
 	struct waiter *list = NULL;
 	struct m *m = sec_enter();
-	int64_t old;
+	bool waiters;
 
 	rt_lock(sem_lock(s));
-	old = sem_load(s);
-	if (old < 0) {
-		old = sem_sum(s, sem_number(s, old), n);
-		__atomic_store_n(&s->permits, old | SEM_WAITERS, __ATOMIC_RELAXED);
-		list = sem_grant(s);
-		old |= SEM_WAITERS;
-	}
+	waiters = sem_load(s) < 0;
+	if (waiters)
+		list = sem_grant(s, n);
 	rt_unlock(sem_lock(s));
 	waitq_hand_over(m, list);
 	sec_leave(m);
-	return old < 0;
+	return waiters;
 }
 
 static bool sem_put(gs_sem *s, int64_t n)
