@@ -84,7 +84,7 @@ static void put_or_get(void *arg)
 static void buffer_test(int kinds, bool broadcast)
 {
 	struct buffer b = {
-		.each = TIMES(kinds == GOROUTINES ? 5000 : 1000),
+		.each = ROUNDS(kinds, 5000, 300),
 		.seed = test_seed() / CROWD * CROWD,
 		.broadcast = broadcast,
 	};
@@ -276,7 +276,7 @@ TEST_CROWD(freed_by_last_waiter)
 	struct object *o;
 	struct crowd c;
 
-	for (int i = 0; i < TIMES(kinds == GOROUTINES ? 5000 : 500); i++) {
+	for (int i = 0; i < ROUNDS(kinds, 5000, 100); i++) {
 		o = calloc(1, sizeof(*o));
 		crowd_start(&c, kinds, 1, wait_and_free, o);
 		for (unsigned int n = rnd(&r) % 4; n; n--)

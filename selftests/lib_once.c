@@ -41,7 +41,7 @@ TEST_CROWD(one_call)
 	unsigned int seed = test_seed();
 	struct lazy l;
 
-	for (int i = 0; i < TIMES(kinds == GOROUTINES ? 2000 : 200); i++) {
+	for (int i = 0; i < ROUNDS(kinds, 2000, 30); i++) {
 		l = (struct lazy){ .seed = seed + i };
 		crowd_run(kinds, CROWD, use, &l);
 		CHECK_EQ(1, l.calls);
@@ -180,7 +180,7 @@ TEST_CROWD(freed_when_done)
 	struct crowd c;
 	struct lazy *l;
 
-	for (int i = 0; i < TIMES(kinds == GOROUTINES ? 5000 : 500); i++) {
+	for (int i = 0; i < ROUNDS(kinds, 3000, 100); i++) {
 		l = calloc(1, sizeof(*l));
 		l->seed = seed + i;
 		crowd_start(&c, kinds, 1, start_it, l);

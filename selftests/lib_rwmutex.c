@@ -110,7 +110,7 @@ static void read_and_write(void *arg)
 /* Nobody is inside with a writer, none who waits is forgotten, deadlines or not. */
 TEST_CROWD(excludes)
 {
-	struct shared s = { .each = TIMES(kinds == GOROUTINES ? 10000 : 2000), .seed = test_seed() };
+	struct shared s = { .each = ROUNDS(kinds, 10000, 500), .seed = test_seed() };
 
 	crowd_run(kinds, CROWD, read_and_write, &s);
 	printf("# %ld written, %ld timeouts\n", s.written, s.timeouts);
@@ -460,7 +460,7 @@ TEST_CROWD(freed_by_last_owner)
 	gs_rwmutex *rw;
 	bool reader;
 
-	for (int i = 0; i < TIMES(kinds == GOROUTINES ? 5000 : 500); i++) {
+	for (int i = 0; i < ROUNDS(kinds, 5000, 100); i++) {
 		rw = calloc(1, sizeof(*rw));
 		reader = rnd(&r) % 2;
 		if (reader)

@@ -59,7 +59,7 @@ TEST_CROWD(limits)
 {
 	struct shared s = {
 		.sem = GS_SEM_INIT(PERMITS),
-		.each = TIMES(kinds == GOROUTINES ? 10000 : 2000),
+		.each = ROUNDS(kinds, 10000, 500),
 		.seed = test_seed(),
 	};
 
@@ -87,7 +87,7 @@ static void count_up(void *arg)
 
 TEST_CROWD(excludes)
 {
-	struct shared s = { .sem = GS_SEM_INIT(1), .each = TIMES(5000) };
+	struct shared s = { .sem = GS_SEM_INIT(1), .each = ROUNDS(kinds, 5000, 500) };
 
 	crowd_run(kinds, CROWD, count_up, &s);
 	CHECK_EQ(CROWD * s.each, s.times);
@@ -222,8 +222,7 @@ TEST_CROWD(first_gives_up)
 	crowd_start(&small, kinds, 3, want_1, &o);
 	crowd_wait(&small);
 	crowd_wait(&big);
-	CHECK_EQ(0, gs_sem_try_acquire(&o.sem, 2));
-	CHECK_EQ(0, o.sem.permits);
+	CHECK_EQ(2, o.sem.permits);
 }
 
 static int cancelled_acquire(void *arg)
@@ -281,7 +280,7 @@ TEST_CROWD(freed_by_last_acquire)
 	struct crowd c;
 	gs_sem *sem;
 
-	for (int i = 0; i < TIMES(kinds == GOROUTINES ? 5000 : 500); i++) {
+	for (int i = 0; i < ROUNDS(kinds, 5000, 100); i++) {
 		sem = calloc(1, sizeof(*sem));
 		crowd_start(&c, kinds, 1, acquire_and_free, sem);
 		gs_sem_release(sem, 1);

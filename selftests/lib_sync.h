@@ -79,6 +79,10 @@ static inline void crowd_run(int kinds, int n, void (*fn)(void *), void *arg)
 	crowd_wait(&c);
 }
 
+/* How often: threads cost much, in an emulated machine more, under sanitizers no more. */
+#define ROUNDS(kinds, goroutines, threads)	\
+	((kinds) == GOROUTINES ? TIMES(goroutines) : (threads))
+
 /* TEST_CROWD(name) { body }: a test with @kinds of members; threads without a runtime. */
 #define TEST_CROWD(name)						\
 	static void crowd_##name(int kinds);				\
