@@ -113,10 +113,11 @@ static void sort_cases(struct select *s)
 
 /* --------------------------------------------------------- phase 1: without waiting */
 
-static uint32_t next_random(uint32_t *seed)
+/* Less than @n. Its upper bits: the lower ones of such a sequence have short periods. */
+static uint32_t random_below(uint32_t *seed, uint32_t n)
 {
 	*seed = *seed * 1664525 + 1013904223;
-	return *seed >> 8;
+	return (uint64_t)*seed * n >> 32;
 }
 
 static bool can_do(const struct gs_case *c)
@@ -133,7 +134,7 @@ static int choose(struct select *s, uint32_t *seed)
 	for (uint32_t i = 0; i < s->nr; i++) {
 		if (!can_do(&s->cases[s->order[i]]))
 			continue;
-		if (++ready == 1 || next_random(seed) % ready == 0)
+		if (++ready == 1 || random_below(seed, ready) == 0)
 			chosen = (int)s->order[i];
 	}
 	return chosen;
@@ -167,6 +168,26 @@ static int try_all(struct select *s, uint32_t *seed, struct waiter **wake)
 static void **queue_of(const struct gs_case *c)
 {
 	return c->dir == GS_SEND ? &c->chan->senders : &c->chan->receivers;
+}
+
+/*
+ * Who comes takes the first waiter in the channel's queue: of several of ours in one
+ * queue each is as likely to be that.
+ */
+static void shuffle_same(struct select *s, uint32_t *seed)
+{
+	uint32_t *o = s->order, i, j, first = 0, other;
+
+	for (i = 1; i < s->nr; i++) {
+		if (chan_at(s, i) != chan_at(s, first)) {
+			first = i;
+			continue;
+		}
+		j = first + random_below(seed, i - first + 1);
+		other = o[i];
+		o[i] = o[j];
+		o[j] = other;
+	}
 }
 
 static void enqueue_all(struct select *s)
@@ -294,11 +315,12 @@ static int finish(struct select *s)
 }
 
 /* All locks of channels held; they are released. Return: the M. */
-static struct m *wait_for_one(struct m *m, struct select *s, int64_t deadline)
+static struct m *wait_for_one(struct m *m, struct select *s, int64_t deadline, uint32_t *seed)
 {
 	rt_lock(&s->lock);
 	s->g = m ? m_g(m) : NULL;
 	s->end.claim = &s->winner;
+	shuffle_same(s, seed);
 	enqueue_all(s);
 	if (m)
 		m = park_g(m, s, deadline);
@@ -314,21 +336,20 @@ static int run(struct select *s, int64_t deadline)
 	static uint32_t others;		/* the seed of threads that are no Ms */
 	struct waiter *wake = NULL;
 	struct m *m = sec_enter();
-	uint32_t seed;
+	uint32_t other = 0, *seed = m ? &m->rand : &other;
 	int ret;
 
-	seed = m ? m->rand : __atomic_fetch_add(&others, 2654435761U, __ATOMIC_RELAXED);
+	if (!m)
+		other = __atomic_fetch_add(&others, 2654435761U, __ATOMIC_RELAXED);
 	lock_all(s);
-	ret = try_all(s, &seed, &wake);
-	if (m)
-		m->rand = seed;
+	ret = try_all(s, seed, &wake);
 	if (ret != -EAGAIN || deadline_passed(deadline)) {
 		unlock_all(s);
 		if (wake)
 			waiter_wake(m, wake);
 		ret = ret == -EAGAIN ? -ETIMEDOUT : ret;
 	} else {
-		m = wait_for_one(m, s, deadline);
+		m = wait_for_one(m, s, deadline, seed);
 		ret = finish(s);
 	}
 	sec_leave(m);
