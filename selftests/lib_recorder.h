@@ -20,6 +20,7 @@
 #define THREADS		2
 #define WORKERS		(GOROUTINES + THREADS)
 #define OPS_EACH	20
+#define AWAKE_NS	100000
 
 struct recorder;
 
@@ -39,8 +40,8 @@ struct recorder {
 	gs_mutex mutex;
 	gs_rwmutex rwmutex;
 	gs_group group;
-	gs_wg running;
-	int arrived, open, cancelled;
+	gs_wg absent, gate, running;
+	int awake, cancelled;
 	struct worker worker[WORKERS + 1];	/* the last: the main goroutine */
 	struct history h;
 };
@@ -86,25 +87,36 @@ static inline void check_refusal(struct worker *w, enum how how, int refused, in
 	CHECK_EQ(how == TRY ? refused : -ETIMEDOUT, result);
 }
 
-static inline void worker_pause(struct worker *w)
+static inline void worker_yield(struct worker *w)
 {
-	if (rnd(&w->rnd) % 4)
-		return;
 	if (w->nr < GOROUTINES)
 		gs_yield();
 	else
 		sched_yield();
 }
 
+static inline void worker_pause(struct worker *w)
+{
+	if (rnd(&w->rnd) % 4 == 0)
+		worker_yield(w);
+}
+
+/* All are there before the first begins; those who wake up first wait for a moment. */
+static inline void worker_start(struct worker *w)
+{
+	int64_t until;
+
+	gs_wg_done(&w->rec->absent);
+	CHECK_EQ(0, gs_wg_wait(&w->rec->gate));
+	__atomic_add_fetch(&w->rec->awake, 1, __ATOMIC_RELAXED);
+	until = gs_now() + AWAKE_NS;
+	while (__atomic_load_n(&w->rec->awake, __ATOMIC_RELAXED) < WORKERS && gs_now() < until)
+		worker_yield(w);
+}
+
 static inline void worker_run(struct worker *w)
 {
-	__atomic_add_fetch(&w->rec->arrived, 1, __ATOMIC_RELAXED);
-	while (!__atomic_load_n(&w->rec->open, __ATOMIC_RELAXED)) {
-		if (w->nr < GOROUTINES)
-			gs_yield();
-		else
-			sched_yield();
-	}
+	worker_start(w);
 	w->rec->work(w);
 	gs_wg_done(&w->rec->running);
 }
@@ -152,6 +164,8 @@ static inline void record(struct recorder *rec, unsigned int seed)
 	unsigned int r = seed;
 	int i;
 
+	gs_wg_add(&rec->absent, WORKERS);
+	gs_wg_add(&rec->gate, 1);
 	gs_wg_add(&rec->running, WORKERS);
 	for (i = 0; i <= WORKERS; i++) {
 		rec->worker[i].rec = rec;
@@ -163,9 +177,8 @@ static inline void record(struct recorder *rec, unsigned int seed)
 	for (i = 0; i < THREADS; i++)
 		CHECK_EQ(0, pthread_create(&thread[i], NULL, worker_thread,
 					   &rec->worker[GOROUTINES + i]));
-	while (__atomic_load_n(&rec->arrived, __ATOMIC_RELAXED) < WORKERS)
-		gs_yield();
-	__atomic_store_n(&rec->open, 1, __ATOMIC_RELAXED);
+	CHECK_EQ(0, gs_wg_wait(&rec->absent));
+	gs_wg_done(&rec->gate);
 	record_end(rec, rnd(&r) % 1000000);
 	CHECK_EQ(rec->cancelled ? -ECANCELED : 0, gs_group_wait(&rec->group));
 	for (i = 0; i < THREADS; i++)

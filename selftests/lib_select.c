@@ -3,7 +3,7 @@
  * Select: what is ready, what waits, what is chosen, and that nothing is left behind in
  * the channels that were not.
  */
-#include "lib_check.h"
+#include "lib_waiters.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -28,12 +28,10 @@ static void send_now(gs_chan *c, int v)
 /* Nobody waits at an open channel, and nothing is in it. */
 static void check_at_rest(gs_chan *c)
 {
-	int v = 1;
-
 	CHECK_EQ(0, gs_chan_len(c));
-	CHECK_EQ(-EAGAIN, gs_chan_try_recv(c, &v));
-	if (!gs_chan_cap(c))
-		CHECK_EQ(-EAGAIN, gs_chan_try_send(c, &v));
+	CHECK_EQ(0, chan_waiters(c, GS_SEND));
+	CHECK_EQ(0, chan_waiters(c, GS_RECV));
+	CHECK_EQ(-EAGAIN, gs_chan_try_recv(c, NULL));
 }
 
 /* ------------------------------------------------------------ without waiting */
@@ -178,10 +176,10 @@ TEST_GO(sizes)
 
 /* --------------------------------------------------------------------- waiting */
 
-/* A goroutine that selects; the caller sees when it waits, as far as one can. */
+/* A goroutine that selects. */
 struct waiting {
 	struct gs_case cases[4];
-	int n, chosen, started;
+	int n, chosen;
 	gs_wg wg;
 };
 
@@ -189,19 +187,22 @@ static void select_one(void *arg)
 {
 	struct waiting *w = arg;
 
-	__atomic_store_n(&w->started, 1, __ATOMIC_RELAXED);
 	w->chosen = gs_select(w->cases, w->n);
 	gs_wg_done(&w->wg);
 }
 
+/* Returns when it waits: then it does so in all its channels. */
 static void start_waiting(struct waiting *w)
 {
+	int before = chan_waiters(w->cases[0].chan, w->cases[0].dir), same = 0;
+
+	for (int i = 0; i < w->n; i++)
+		same += w->cases[i].chan == w->cases[0].chan;
 	w->chosen = -1;
 	gs_wg_add(&w->wg, 1);
 	go(select_one, w);
-	while (!__atomic_load_n(&w->started, __ATOMIC_RELAXED))
-		gs_yield();
-	gs_sleep(5 * MS);
+	until_waiting(w->cases[0].chan, w->cases[0].dir, before + same);
+	CHECK_EQ(-1, w->chosen);
 }
 
 TEST_GO(waits_to_receive)
@@ -211,7 +212,6 @@ TEST_GO(waits_to_receive)
 	struct waiting w = { .cases = { receives(a, &to[0]), receives(b, &to[1]) }, .n = 2 };
 
 	start_waiting(&w);
-	CHECK_EQ(-1, w.chosen);
 	CHECK_EQ(0, gs_chan_send(b, &v));
 	gs_wg_wait(&w.wg);
 	CHECK_EQ(1, w.chosen);
