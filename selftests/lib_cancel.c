@@ -349,7 +349,7 @@ static void check_chan(gs_chan *c)
 
 static void check_locks(struct world *w)
 {
-	CHECK(!w->mutex.head);
+	CHECK(!w->mutex.waiters);
 	CHECK_EQ(0, gs_mutex_trylock(&w->mutex));
 	gs_mutex_unlock(&w->mutex);
 	CHECK_EQ(0, gs_rwmutex_trylock(&w->rwmutex));
