@@ -291,7 +291,7 @@ static void feed(void *arg)
 TEST_GO(many_workers)
 {
 	struct office o = {
-		.jobs = new_chan(3 * WORKERS), .results = new_chan(3 * WORKERS), .n = TIMES(50000),
+		.jobs = new_chan(3 * WORKERS), .results = new_chan(3 * WORKERS), .n = TIMES(20000),
 	};
 	long n = 0, sum = 0, v;
 
@@ -357,7 +357,7 @@ static void collect(void *arg)
 TEST_GO(spread_and_collect)
 {
 	struct pipes p = {
-		.in = { new_chan(0), new_chan(0) }, .out = new_chan(0), .n = TIMES(50000),
+		.in = { new_chan(0), new_chan(0) }, .out = new_chan(0), .n = TIMES(20000),
 	};
 	long v, next = 0;
 
@@ -391,7 +391,7 @@ static void *thread_returns(void *arg)
 
 static void ping_pong(size_t cap)
 {
-	struct court c = { .to = new_chan(cap), .fro = new_chan(cap), .n = TIMES(2000) };
+	struct court c = { .to = new_chan(cap), .fro = new_chan(cap), .n = TIMES(500) };
 	pthread_t thread;
 
 	CHECK_EQ(0, pthread_create(&thread, NULL, thread_returns, &c));

@@ -43,6 +43,15 @@ const char *__tsan_default_options(void)
 
 #define MS 1000000LL
 
+/*
+ * A loop's condition: @n times, but fewer, at least one in 20, where they are not done
+ * by @end. Emulated CPUs are ten times slower.
+ */
+static inline int go_on(int i, int n, int64_t end)
+{
+	return i < n && (i <= n / 20 || gs_now() < end);
+}
+
 #define CHECK(cond) do {							\
 	if (!(cond)) {								\
 		fprintf(stderr, "# %s:%d: %s\n", __FILE__, __LINE__, #cond);	\

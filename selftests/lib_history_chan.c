@@ -229,8 +229,9 @@ static void rounds(int n, void (*work)(struct worker *w), const int *cap)
 	static struct recorder rec;
 	unsigned int seed = test_seed();
 	struct verdicts v = { 0 };
+	int64_t end = gs_now() + 1000 * MS;
 
-	for (int i = 0; i < n; i++) {
+	for (int i = 0; go_on(i, n, end); i++) {
 		memset(&rec, 0, sizeof(rec));
 		rec.work = work;
 		rec.end = close_all;

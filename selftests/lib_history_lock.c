@@ -118,8 +118,9 @@ static void rounds(void (*work)(struct worker *w), void (*after)(struct worker *
 	static struct recorder rec;
 	unsigned int seed = test_seed();
 	struct verdicts v = { 0 };
+	int64_t end = gs_now() + 2000 * MS;
 
-	for (int i = 0; i < TIMES(400); i++) {
+	for (int i = 0; go_on(i, TIMES(400), end); i++) {
 		memset(&rec, 0, sizeof(rec));
 		rec.work = work;
 		rec.end = nothing;

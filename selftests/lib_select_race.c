@@ -7,6 +7,8 @@
 
 #include <errno.h>
 
+#define SOME_TIME (gs_now() + 400 * MS)
+
 static struct gs_case sends(gs_chan *c, const void *v)
 {
 	return (struct gs_case){ .chan = c, .send = v, .dir = GS_SEND };
@@ -54,13 +56,17 @@ static void one_is_ready(int i, bool close)
 
 TEST_GO(always_one_ready)
 {
-	for (int i = 0; i < TIMES(20000); i++)
+	int64_t end = SOME_TIME;
+
+	for (int i = 0; go_on(i, TIMES(20000), end); i++)
 		one_is_ready(i, false);
 }
 
 TEST_GO(always_one_ready_or_closed)
 {
-	for (int i = 0; i < TIMES(20000); i++)
+	int64_t end = SOME_TIME;
+
+	for (int i = 0; go_on(i, TIMES(20000), end); i++)
 		one_is_ready(i, true);
 }
 
@@ -75,7 +81,9 @@ static void must_get(void *arg)
 /* An element or the end: something is there to be received. */
 TEST_GO(close_beside_try)
 {
-	for (int i = 0; i < TIMES(20000); i++) {
+	int64_t end = SOME_TIME;
+
+	for (int i = 0; go_on(i, TIMES(20000), end); i++) {
 		struct moment mo = { .c = { gs_chan_new(sizeof(int), 1), NULL } };
 		int got;
 
@@ -174,7 +182,7 @@ static void recv_on_all(void *arg)
 
 TEST_GO(everybody_with_everybody)
 {
-	struct share s = { .each = TIMES(10000) };
+	struct share s = { .each = TIMES(3000) };
 	struct hand hands[CHANS];
 
 	gs_wg_add(&s.wg, 2 * CHANS + 2);
@@ -209,8 +217,9 @@ static void cross(void *arg)
 {
 	struct crossing *cr = arg;
 	unsigned int r = __atomic_add_fetch(&cr->seed, 1, __ATOMIC_RELAXED);
+	int64_t end = SOME_TIME;
 
-	for (int i = 0; i < TIMES(10000); i++) {
+	for (int i = 0; go_on(i, TIMES(10000), end); i++) {
 		bool first = rnd(&r) % 2;
 		struct gs_case cases[] = {
 			sends(cr->c[first], &r), receives(cr->c[!first], NULL),
@@ -391,8 +400,9 @@ static void recv_until_closed(void *arg)
 TEST_GO(close_beside_selects)
 {
 	unsigned int r = test_seed();
+	int64_t end = SOME_TIME;
 
-	for (int n = 0; n < TIMES(500); n++) {
+	for (int n = 0; go_on(n, TIMES(500), end); n++) {
 		struct closing cl = { .sent = 0 };
 
 		for (int i = 0; i < 2; i++)
