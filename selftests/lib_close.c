@@ -60,7 +60,7 @@ static void wait_call(void *arg)
 const char *__tsan_default_suppressions(void);
 const char *__tsan_default_suppressions(void)
 {
-	return "race:^sys_recv$\nrace:^sys_send$\nrace:^sys_read$\nrace:^sys_write$\n";
+	return "race:^sys_recvfrom$\nrace:^sys_sendto$\nrace:^sys_read$\nrace:^sys_write$\n";
 }
 
 static uint64_t users(int fd)

@@ -5,8 +5,12 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/sendfile.h>
+#include <sys/signalfd.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "sysio.h"
@@ -27,16 +31,67 @@ NOINLINE ssize_t sys_write(int fd, const void *buf, size_t len)
 	return ret < 0 ? -errno : ret;
 }
 
-NOINLINE ssize_t sys_recv(int fd, void *buf, size_t len, int flags)
+NOINLINE ssize_t sys_readv(int fd, const struct iovec *iov, int n)
 {
-	ssize_t ret = recv(fd, buf, len, flags);
+	ssize_t ret = readv(fd, iov, n);
 
 	return ret < 0 ? -errno : ret;
 }
 
-NOINLINE ssize_t sys_send(int fd, const void *buf, size_t len, int flags)
+NOINLINE ssize_t sys_writev(int fd, const struct iovec *iov, int n)
 {
-	ssize_t ret = send(fd, buf, len, flags);
+	ssize_t ret = writev(fd, iov, n);
+
+	return ret < 0 ? -errno : ret;
+}
+
+NOINLINE ssize_t sys_pread(int fd, void *buf, size_t len, off_t offset)
+{
+	ssize_t ret = pread(fd, buf, len, offset);
+
+	return ret < 0 ? -errno : ret;
+}
+
+NOINLINE ssize_t sys_pwrite(int fd, const void *buf, size_t len, off_t offset)
+{
+	ssize_t ret = pwrite(fd, buf, len, offset);
+
+	return ret < 0 ? -errno : ret;
+}
+
+NOINLINE ssize_t sys_sendfile(int out_fd, int in_fd, off_t *offset, size_t len)
+{
+	ssize_t ret = sendfile(out_fd, in_fd, offset, len);
+
+	return ret < 0 ? -errno : ret;
+}
+
+NOINLINE ssize_t sys_recvfrom(int fd, void *buf, size_t len, int flags, struct sockaddr *addr,
+			      socklen_t *addr_len)
+{
+	ssize_t ret = recvfrom(fd, buf, len, flags, addr, addr_len);
+
+	return ret < 0 ? -errno : ret;
+}
+
+NOINLINE ssize_t sys_sendto(int fd, const void *buf, size_t len, int flags,
+			    const struct sockaddr *addr, socklen_t addr_len)
+{
+	ssize_t ret = sendto(fd, buf, len, flags, addr, addr_len);
+
+	return ret < 0 ? -errno : ret;
+}
+
+NOINLINE ssize_t sys_recvmsg(int fd, struct msghdr *msg, int flags)
+{
+	ssize_t ret = recvmsg(fd, msg, flags);
+
+	return ret < 0 ? -errno : ret;
+}
+
+NOINLINE ssize_t sys_sendmsg(int fd, const struct msghdr *msg, int flags)
+{
+	ssize_t ret = sendmsg(fd, msg, flags);
 
 	return ret < 0 ? -errno : ret;
 }
@@ -60,6 +115,21 @@ NOINLINE int sys_socket(int domain, int type, int protocol)
 	return ret < 0 ? -errno : ret;
 }
 
+NOINLINE int sys_bind(int fd, const struct sockaddr *addr, socklen_t len)
+{
+	return bind(fd, addr, len) < 0 ? -errno : 0;
+}
+
+NOINLINE int sys_listen(int fd, int backlog)
+{
+	return listen(fd, backlog) < 0 ? -errno : 0;
+}
+
+NOINLINE int sys_setsockopt(int fd, int level, int option, int value)
+{
+	return setsockopt(fd, level, option, &value, sizeof(value)) < 0 ? -errno : 0;
+}
+
 /* EINTR is no failure: Linux has freed the number by then. */
 NOINLINE int sys_close(int fd)
 {
@@ -73,6 +143,58 @@ NOINLINE int sys_poll(int fd, int events, int timeout_ms)
 	if (poll(&p, 1, timeout_ms) < 0)
 		return errno == EINTR ? 0 : -errno;
 	return p.revents & POLLNVAL ? -EBADF : p.revents;
+}
+
+NOINLINE int sys_polln(struct pollfd *fds, nfds_t n, int timeout_ms)
+{
+	int ret = poll(fds, n, timeout_ms);
+
+	if (ret < 0)
+		return errno == EINTR ? 0 : -errno;
+	return ret;
+}
+
+NOINLINE int sys_epoll_create(void)
+{
+	int fd = epoll_create1(EPOLL_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+NOINLINE int sys_epoll_ctl(int epfd, int op, int fd, uint32_t events)
+{
+	struct epoll_event ev = { .events = events };
+
+	return epoll_ctl(epfd, op, fd, &ev) < 0 ? -errno : 0;
+}
+
+NOINLINE int sys_pidfd_open(pid_t pid)
+{
+	int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+
+	return fd < 0 ? -errno : fd;
+}
+
+NOINLINE pid_t sys_waitpid(pid_t pid, int *status, int options)
+{
+	pid_t ret = waitpid(pid, status, options);
+
+	return ret < 0 ? -errno : ret;
+}
+
+NOINLINE int sys_signalfd(const sigset_t *set)
+{
+	int fd = signalfd(-1, set, SFD_NONBLOCK | SFD_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+NOINLINE int sys_sigtake(const sigset_t *set, siginfo_t *info)
+{
+	static const struct timespec none;
+	int ret = sigtimedwait(set, info, &none);
+
+	return ret < 0 ? -errno : ret;
 }
 
 static NOINLINE int sys_sockopt(int fd, int option)
