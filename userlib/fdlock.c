@@ -156,6 +156,65 @@ void fd_release(struct gs_fd *e, int fd, unsigned int dir)
 	fd_dropped(e, fd, new);
 }
 
+/**
+ * fd_poll_begin - begin to use a descriptor in no direction
+ * @e: its entry
+ * @p: memory for it, @p->wake filled in
+ *
+ * Whoever finds FD_CLOSING not set here is in the list when gs_close goes through it,
+ * which then wakes @p->wake; its user looks at FD_CLOSING of @e each time.
+ *
+ * Return: 0, -EBADF: it is being closed.
+ */
+int fd_poll_begin(struct gs_fd *e, struct fd_poller *p)
+{
+	struct m *m = sec_enter();
+	uint64_t old;
+
+	rt_lock(&e->lock);
+	old = __atomic_load_n(&e->state, __ATOMIC_RELAXED);
+	while (!(old & FD_CLOSING) && !fd_swap(e, &old, old + FD_REF))
+		;
+	if (!(old & FD_CLOSING)) {
+		p->next = e->pollers;
+		p->at = &e->pollers;
+		if (p->next)
+			p->next->at = &p->next;
+		e->pollers = p;
+	}
+	rt_unlock(&e->lock);
+	sec_leave(m);
+	return old & FD_CLOSING ? -EBADF : 0;
+}
+
+/**
+ * fd_poll_end - end what fd_poll_begin began
+ * @e:  the entry
+ * @fd: its number
+ * @p:  the same
+ */
+void fd_poll_end(struct gs_fd *e, int fd, struct fd_poller *p)
+{
+	struct m *m = sec_enter();
+
+	rt_lock(&e->lock);
+	*p->at = p->next;
+	if (p->next)
+		p->next->at = p->at;
+	rt_unlock(&e->lock);
+	sec_leave(m);
+	fd_dropped(e, fd, fd_drop(e));
+}
+
+/* In the lock: it keeps the pollers' memory. */
+static void fd_wake_pollers(struct m *m, struct gs_fd *e)
+{
+	struct fd_poller *p;
+
+	for (p = e->pollers; p; p = p->next)
+		fd_wake(m, p->wake);
+}
+
 /*
  * Mark the entry, with a reference of the caller's own, and turn away who queues
  * for the direction locks. Return: whether the caller is the one that closes.
@@ -178,6 +237,7 @@ static bool fd_begin_close(struct gs_fd *e)
 	if (mine) {
 		list[GSCHED_DIR_READ] = waitq_cut(&e->waiters[GSCHED_DIR_READ]);
 		list[GSCHED_DIR_WRITE] = waitq_cut(&e->waiters[GSCHED_DIR_WRITE]);
+		fd_wake_pollers(m, e);
 	}
 	rt_unlock(&e->lock);
 	waitq_wake(m, list[GSCHED_DIR_READ], -EBADF);

@@ -30,7 +30,7 @@
  *                    alone: by the last user, or holding both locks); read by gs_close
  *   facts            anybody, atomically
  *   drained, verify  the holder of the READ lock
- *   waiters, closers under @lock, a runtime lock
+ *   waiters, closers, pollers   under @lock, a runtime lock
  *
  * Locks: @reg is a mutex for goroutines, held over the backend's register and
  * unregister calls, which may sleep. Direction lock -> @reg.
@@ -54,6 +54,17 @@
 #define FD_LOOKED	(1U << 4)	/* FD_TCP and FD_NONBLOCK are known */
 #define FD_MAY_BLOCK	(1U << 5)	/* a user may sit in a blocking system call */
 
+/*
+ * struct fd_poller - one gs_poll's interest in one descriptor
+ *
+ * It holds a reference but no direction, so it disturbs no reader or writer; gs_close
+ * wakes it by @wake, the entry of the descriptor that it waits on instead.
+ */
+struct fd_poller {
+	struct fd_poller *next, **at;
+	struct gs_fd *wake;
+};
+
 struct gs_fd {
 	uint64_t state;
 	uint32_t slot[2];		/* slot + 1 of each direction, 0: none */
@@ -63,6 +74,7 @@ struct gs_fd {
 	struct rt_lock lock;
 	void *waiters[2];		/* for the direction locks */
 	void *closers;			/* gs_close, waiting for the last user */
+	struct fd_poller *pollers;
 	gs_mutex reg;
 } __attribute__((aligned(128)));
 
@@ -72,6 +84,8 @@ void fdtable_reset(void);
 
 int fd_acquire(struct gs_fd *e, int fd, unsigned int dir, int64_t deadline);
 void fd_release(struct gs_fd *e, int fd, unsigned int dir);
+int fd_poll_begin(struct gs_fd *e, struct fd_poller *p);
+void fd_poll_end(struct gs_fd *e, int fd, struct fd_poller *p);
 int fd_close(struct gs_fd *e, int fd);
 void fd_opened(int fd, uint32_t facts);
 

@@ -356,7 +356,8 @@ GS_API ssize_t gs_sendmsg_until(int fd, const struct msghdr *msg, int flags, int
 /**
  * gs_sendfile - as sendfile(2), until @len bytes, the file's end, or an error
  *
- * Waits for room in @out_fd; reading the file may block the thread.
+ * Waits for room in @out_fd; reading the file may block the thread. On a socket whose
+ * peer is gone SIGPIPE comes, too.
  */
 GS_API ssize_t gs_sendfile(int out_fd, int in_fd, off_t *offset, size_t len);
 GS_API ssize_t gs_sendfile_until(int out_fd, int in_fd, off_t *offset, size_t len,
@@ -388,8 +389,11 @@ GS_API int gs_wait_fd_until(int fd, int events, int64_t deadline);
  * @fds: as poll(2)'s; negative descriptors are left out
  * @n:   how many
  *
+ * Disturbs no goroutine that reads or writes them meanwhile. A descriptor that
+ * gs_close() closes becomes ready with POLLNVAL. Waiting takes a descriptor more.
+ *
  * Return: how many are ready (an @revents that is not 0), -ETIMEDOUT, -ENOMEM,
- * -EINVAL: more than RLIMIT_NOFILE allows.
+ * -EMFILE; -EINVAL: more than RLIMIT_NOFILE allows.
  */
 GS_API int gs_poll(struct pollfd *fds, nfds_t n);
 GS_API int gs_poll_until(struct pollfd *fds, nfds_t n, int64_t deadline);
