@@ -429,16 +429,16 @@ GS_API int gs_sigwait_until(const sigset_t *set, siginfo_t *info, int64_t deadli
  *
  * TCP sockets have SO_REUSEADDR; "tcp" and "udp" on all addresses serve IPv6 and IPv4
  * where there is IPv6. Return: the descriptor, or -errno. -EINVAL: not understood;
- * -ENOENT: no such name.
+ * -ENOENT: no such name; -EAGAIN: the name servers do not answer just now.
  */
 GS_API int gs_listen(const char *network, const char *address);
 
 /**
  * gs_dial - open a socket and connect it
  *
- * As gs_listen(). All of a name's addresses are tried in order; TCP has TCP_NODELAY. The
- * deadline is for the connection: resolving a name takes as long as it takes. Return:
- * the descriptor, or the last address's -errno.
+ * As gs_listen(), but ":port" is this machine. All of a name's addresses are tried in
+ * order; TCP has TCP_NODELAY. The deadline is for the connection: resolving a name takes
+ * as long as it takes. Return: the descriptor, or the last address's -errno.
  */
 GS_API int gs_dial(const char *network, const char *address);
 GS_API int gs_dial_until(const char *network, const char *address, int64_t deadline);
