@@ -2,6 +2,8 @@
 /* Closing under waiting goroutines, by the library and behind its back. */
 #include "lib_net.h"
 
+#include <sys/mman.h>
+
 #include "../userlib/fdtable.h"
 
 struct user {
@@ -26,12 +28,70 @@ static int do_read_until(int fd)
 	return (int)gs_read_until(fd, &c, 1, gs_now() + 20000 * MS);
 }
 
+static int do_readv(int fd)
+{
+	char c;
+	struct iovec iov = { &c, 1 };
+
+	return (int)gs_readv(fd, &iov, 1);
+}
+
+static int do_recvmsg(int fd)
+{
+	char c;
+	struct iovec iov = { &c, 1 };
+	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
+
+	return (int)gs_recvmsg(fd, &m, 0);
+}
+
+static int do_recvfrom(int fd)
+{
+	char c;
+
+	return (int)gs_recvfrom(fd, &c, 1, 0, NULL, NULL);
+}
+
+static char large[16 << 20];
+static struct iovec large_iov[2] = { { large, 1 }, { large, sizeof(large) } };
+
+/* What was written before the close is reported; then the next one says it. */
+static int write_again(ssize_t n)
+{
+	return n < 0 ? (int)n : n < (ssize_t)sizeof(large) ? -EBADF : 0;
+}
+
 static int do_write(int fd)
 {
-	static char buf[16 << 20];
-	ssize_t n = gs_write(fd, buf, sizeof(buf));
+	return write_again(gs_write(fd, large, sizeof(large)));
+}
 
-	return n < 0 ? (int)n : n < (ssize_t)sizeof(buf) ? -EBADF : 0;
+static int do_writev(int fd)
+{
+	return write_again(gs_writev(fd, large_iov, 2));
+}
+
+static int do_sendmsg(int fd)
+{
+	struct msghdr m = { .msg_iov = large_iov, .msg_iovlen = 2 };
+
+	return write_again(gs_sendmsg(fd, &m, 0));
+}
+
+static int do_sendto(int fd)
+{
+	return write_again(gs_sendto(fd, large, sizeof(large), 0, NULL, 0));
+}
+
+static int do_sendfile(int fd)
+{
+	int in = memfd_create("gsched", 0);
+	ssize_t n;
+
+	CHECK_EQ(0, ftruncate(in, sizeof(large)));
+	n = gs_sendfile(fd, in, NULL, sizeof(large));
+	close(in);
+	return write_again(n);
 }
 
 static int do_accept(int fd)
@@ -129,6 +189,26 @@ TEST_GO(close_under_write)
 	close_under(fd[0], fd[1], do_write);
 	CHECK_EQ(0, pipe2(fd, O_NONBLOCK));
 	close_under(fd[1], fd[0], do_write);
+}
+
+TEST_GO(close_under_messages)
+{
+	static int (*const calls[])(int) = {
+		do_readv, do_recvmsg, do_recvfrom, do_writev, do_sendmsg, do_sendto, do_sendfile,
+	};
+	unsigned int i;
+	int fd[2];
+
+	for (i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
+		tcp_pair(fd);
+		close_under(fd[0], fd[1], calls[i]);
+	}
+	CHECK_EQ(0, pipe2(fd, O_NONBLOCK));
+	close_under(fd[0], fd[1], do_readv);
+	CHECK_EQ(0, pipe2(fd, O_NONBLOCK));
+	close_under(fd[1], fd[0], do_writev);
+	CHECK_EQ(0, pipe2(fd, O_NONBLOCK));
+	close_under(fd[1], fd[0], do_sendfile);
 }
 
 TEST_GO(close_under_wait_fd)

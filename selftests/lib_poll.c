@@ -4,6 +4,8 @@
 
 #include <sys/resource.h>
 
+#include "../userlib/fdtable.h"
+
 static void write_soon(void *arg)
 {
 	gs_sleep(5 * MS);
@@ -228,6 +230,14 @@ static void poll_two(void *arg)
 	gs_wg_done(&w->wg);
 }
 
+static uint64_t users(int fd)
+{
+	struct gs_fd *e = fd_find(fd);
+
+	return e ? __atomic_load_n(&e->state, __ATOMIC_ACQUIRE) / FD_REF : 0;
+}
+
+/* Closed when all pollers are inside; in turn soon, or when they wait. */
 TEST_GO(close_under_poll)
 {
 	struct poller w[3];
@@ -243,10 +253,10 @@ TEST_GO(close_under_poll)
 			gs_wg_add(&w[j].wg, 1);
 			go(poll_two, &w[j]);
 		}
-		if (i)
-			gs_sleep(5 * MS);
-		else
+		while (users(fd[0]) < 3)
 			gs_yield();
+		if (i % 2)
+			gs_sleep(5 * MS);
 		CHECK_EQ(0, gs_close(fd[0]));
 		CHECK_EQ(-1, fcntl(fd[0], F_GETFD));
 		for (j = 0; j < 3; j++) {
@@ -263,8 +273,11 @@ TEST_GO(close_under_poll)
 
 /*
  * Pollers, closers, numbers that come again: each incarnation of the place is closed
- * by who opened it, and whoever polls it hears of that.
+ * by who opened it, and whoever polls it hears of that. The numbers are high ones: a low
+ * one might next be that of a set in which another poller waits.
  */
+#define HIGH 500
+
 struct place {
 	int now;			/* a descriptor, or -1 */
 	bool stop;
@@ -307,14 +320,17 @@ TEST_GO(close_reopen_storm)
 {
 	unsigned int r = test_seed();
 	struct place s = { .now = -1 };
-	int fd[2], i;
+	int fd[2], high, i;
 
 	gs_wg_add(&s.wg, 3);
 	for (i = 0; i < 3; i++)
 		go(place_poll, &s);
 	for (i = 0; i < TIMES(2000); i++) {
 		CHECK_EQ(0, socketpair(AF_UNIX, SOCK_STREAM, 0, fd));
-		__atomic_store_n(&s.now, fd[0], __ATOMIC_RELEASE);
+		high = fcntl(fd[0], F_DUPFD, HIGH);
+		CHECK(high >= HIGH);
+		close(fd[0]);
+		__atomic_store_n(&s.now, high, __ATOMIC_RELEASE);
 		if (rnd(&r) % 2)
 			gs_yield();
 		else
@@ -324,7 +340,7 @@ TEST_GO(close_reopen_storm)
 			gs_sleep(10000);
 		}
 		__atomic_store_n(&s.now, -1, __ATOMIC_RELEASE);
-		CHECK_EQ(0, gs_close(fd[0]));
+		CHECK_EQ(0, gs_close(high));
 		CHECK_EQ(0, gs_close(fd[1]));
 	}
 	__atomic_store_n(&s.stop, true, __ATOMIC_RELEASE);

@@ -141,7 +141,8 @@ static int poll_begin(const struct poll_call *c, int epfd, struct gs_fd *set)
 		if (!e)
 			return -ENOMEM;
 		mb->poller.wake = set;
-		if (fd_poll_begin(e, &mb->poller)) {
+		/* If the set has its number, it was closed after the first look. */
+		if (c->fds[i].fd == epfd || fd_poll_begin(e, &mb->poller)) {
 			c->fds[i].revents = POLLNVAL;
 			return 1;
 		}
