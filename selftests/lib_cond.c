@@ -276,7 +276,7 @@ TEST_CROWD(freed_by_last_waiter)
 	struct object *o;
 	struct crowd c;
 
-	for (int i = 0; i < ROUNDS(kinds, 5000, 100); i++) {
+	for (int i = 0; i < ROUNDS(kinds, 3000, 100); i++) {
 		o = calloc(1, sizeof(*o));
 		crowd_start(&c, kinds, 1, wait_and_free, o);
 		for (unsigned int n = rnd(&r) % 4; n; n--)
@@ -288,6 +288,54 @@ TEST_CROWD(freed_by_last_waiter)
 		else
 			gs_cond_broadcast(&o->cond);
 		gs_mutex_unlock(&o->mx);
+		crowd_wait(&c);
+	}
+}
+
+struct bare {
+	gs_mutex mx;
+	gs_cond cond;
+	bool waiting;
+};
+
+/* It is told without the mutex, so it may go on while the signal is being sent. */
+static void wait_once_and_free(void *arg)
+{
+	struct bare *b = arg;
+
+	gs_mutex_lock(&b->mx);
+	b->waiting = true;
+	CHECK_EQ(0, gs_cond_wait(&b->cond, &b->mx));
+	gs_mutex_unlock(&b->mx);
+	memset(b, 0xff, sizeof(*b));
+	free(b);
+}
+
+static bool is_waiting(struct bare *b)
+{
+	bool waiting;
+
+	gs_mutex_lock(&b->mx);
+	waiting = b->waiting;
+	gs_mutex_unlock(&b->mx);
+	return waiting;
+}
+
+TEST_CROWD(freed_by_only_waiter)
+{
+	unsigned int r = test_seed();
+	struct crowd c;
+	struct bare *b;
+
+	for (int i = 0; i < ROUNDS(kinds, 3000, 100); i++) {
+		b = calloc(1, sizeof(*b));
+		crowd_start(&c, kinds, 1, wait_once_and_free, b);
+		while (!is_waiting(b))
+			gs_yield();
+		if (rnd(&r) % 2)
+			gs_cond_signal(&b->cond);
+		else
+			gs_cond_broadcast(&b->cond);
 		crowd_wait(&c);
 	}
 }

@@ -460,7 +460,7 @@ TEST_CROWD(freed_by_last_owner)
 	gs_rwmutex *rw;
 	bool reader;
 
-	for (int i = 0; i < ROUNDS(kinds, 5000, 100); i++) {
+	for (int i = 0; i < ROUNDS(kinds, 3000, 100); i++) {
 		rw = calloc(1, sizeof(*rw));
 		reader = rnd(&r) % 2;
 		if (reader)

@@ -280,7 +280,7 @@ TEST_CROWD(freed_by_last_acquire)
 	struct crowd c;
 	gs_sem *sem;
 
-	for (int i = 0; i < ROUNDS(kinds, 5000, 100); i++) {
+	for (int i = 0; i < ROUNDS(kinds, 3000, 100); i++) {
 		sem = calloc(1, sizeof(*sem));
 		crowd_start(&c, kinds, 1, acquire_and_free, sem);
 		gs_sem_release(sem, 1);
