@@ -33,7 +33,7 @@ static int lowest_free(void)
 static void let_go(void *arg)
 {
 	gs_sleep(5 * MS);
-	CHECK_EQ(0, close(*(int *)arg));
+	CHECK_EQ(0, close((int)(intptr_t)arg));
 }
 
 TEST_GO(waits)
@@ -43,7 +43,7 @@ TEST_GO(waits)
 
 	CHECK_EQ(0, pipe(fd));
 	pid = child(fd, 42);
-	go(let_go, &fd[1]);
+	go(let_go, (void *)(intptr_t)fd[1]);
 	CHECK_EQ(0, gs_waitpid(pid, &status, WNOHANG));
 	CHECK_EQ(pid, gs_waitpid(pid, &status, 0));
 	CHECK(WIFEXITED(status));
@@ -113,7 +113,7 @@ TEST_GO(sigchld_ignored)
 	pid = child(fd, 0);
 	CHECK_EQ(-ETIMEDOUT, gs_waitpid_until(pid, &status, 0, gs_now() + 5 * MS));
 	begin = gs_now();
-	go(let_go, &fd[1]);
+	go(let_go, (void *)(intptr_t)fd[1]);
 	CHECK_EQ(-ECHILD, gs_waitpid(pid, &status, 0));
 	CHECK(gs_now() - begin >= 5 * MS);
 	CHECK_EQ(1234, status);

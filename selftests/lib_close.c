@@ -117,7 +117,7 @@ static void wait_call(void *arg)
  * TSan takes a call on a number that another thread has just opened for a race. Here
  * numbers change their meaning under the calls on purpose.
  */
-const char *__tsan_default_suppressions(void);
+const char *__tsan_default_suppressions(void) __attribute__((visibility("default")));
 const char *__tsan_default_suppressions(void)
 {
 	return "race:^sys_recvfrom$\nrace:^sys_sendto$\nrace:^sys_read$\nrace:^sys_write$\n";

@@ -310,7 +310,7 @@ static void place_poll(void *arg)
 }
 
 /* TSan takes a call on a number that another thread has just opened for a race. */
-const char *__tsan_default_suppressions(void);
+const char *__tsan_default_suppressions(void) __attribute__((visibility("default")));
 const char *__tsan_default_suppressions(void)
 {
 	return "race:^sys_polln$\nrace:^sys_epoll_ctl$\n";
