@@ -185,6 +185,30 @@ int epoll_wake(void)
 	return err;
 }
 
+/* For at most eleven days: who wakes up too early looks at the clock and comes again. */
+static int in_ms(const struct timespec *ts)
+{
+	if (!ts)
+		return -1;
+	return ts->tv_sec < 1000000 ? ts->tv_sec * 1000 + (ts->tv_nsec + 999999) / 1000000
+				    : 1000000000;
+}
+
+/* Linux has epoll_pwait2() since 5.11. Valgrind knows no such call, and says so each time. */
+static int wait_timed(struct epoll_event *ev, const struct timespec *ts)
+{
+	static bool missing;
+
+	if (!__atomic_load_n(&missing, __ATOMIC_RELAXED)) {
+		int n = epoll_pwait2(ep.epfd, ev, BATCH, ts, NULL);
+
+		if (n >= 0 || errno != ENOSYS)
+			return n;
+		__atomic_store_n(&missing, true, __ATOMIC_RELAXED);
+	}
+	return epoll_wait(ep.epfd, ev, BATCH, in_ms(ts));
+}
+
 static int wait_events(struct epoll_event *ev, int64_t deadline)
 {
 	struct timespec ts = { 0 };
@@ -198,10 +222,7 @@ static int wait_events(struct epoll_event *ev, int64_t deadline)
 			ts.tv_nsec = left % 1000000000;
 		}
 	}
-	n = epoll_pwait2(ep.epfd, ev, BATCH, deadline ? &ts : NULL, NULL);
-	if (n < 0 && errno == ENOSYS)
-		n = epoll_wait(ep.epfd, ev, BATCH,
-			       deadline ? ts.tv_sec * 1000 + (ts.tv_nsec + 999999) / 1000000 : -1);
+	n = wait_timed(ev, deadline ? &ts : NULL);
 	return n < 0 ? 0 : n;
 }
 
