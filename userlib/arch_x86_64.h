@@ -78,10 +78,15 @@ arch_switch(struct arch_ctx *from, const struct arch_ctx *to)
 /* switch_x86_64.S: where a new goroutine starts; calls g_start(). */
 void arch_entry(void);
 
-/** arch_ctx_init - make @ctx start a goroutine on the stack that ends at @top. */
+/**
+ * arch_ctx_init - make @ctx start a goroutine on the stack that ends at @top
+ *
+ * Nobody writes to the two highest words: they stay zero, as they were mapped. Valgrind
+ * takes them for a return address, and so ends its backtraces there.
+ */
 static inline void arch_ctx_init(struct arch_ctx *ctx, void *top)
 {
-	ctx->sp = (void *)((uintptr_t)top & ~15UL);
+	ctx->sp = (void *)(((uintptr_t)top & ~15UL) - 16);
 	ctx->pc = (void *)arch_entry;
 	ctx->bp = (void *)0;
 	ctx->bx = (void *)0;

@@ -212,6 +212,7 @@ static struct g *slot_init(uint32_t slot)
 	struct g *g = slot_g(slot, base);
 
 	g->slot = slot;
+	san_g_new(&g->san, base + GSCHED_STACK_GUARD, g);
 	if (!guard_slot(base)) {
 		g->canary = (uint64_t *)(base + GSCHED_STACK_GUARD);
 		*g->canary = STACK_CANARY;
