@@ -4,8 +4,9 @@
 # Run the tests in several environments, one after the other (together they
 # would disturb each other's timing), and sum up. "make check" builds first.
 #
-#   check.sh [native | tsan | asan | vm:KERNEL:CPUS | vm-delays:KERNEL:CPUS]...
+#   check.sh [native | tsan | asan | valgrind | vm:KERNEL:CPUS | vm-delays:KERNEL:CPUS]...
 #
+# valgrind: those tests that the Makefile has chosen
 # vm-delays: the tests of races, with a module in which their windows can be held open
 #
 # The last line is "N passed, N failed, N skipped", counting single cases; the
@@ -50,6 +51,11 @@ run_native()
 		selftests/run.sh "${list[@]}"
 }
 
+run_valgrind()
+{
+	GSCHED_BACKEND=epoll selftests/run.sh -t 300 build/valgrind/selftests/*
+}
+
 run_vm()
 {
 	local kernel=${1%:*} cpus=${1#*:} list
@@ -78,6 +84,7 @@ stage()
 	native)	run_native build ;;
 	tsan)	run_native build/tsan ;;
 	asan)	run_native build/asan ;;
+	valgrind) run_valgrind ;;
 	vm:*)	run_vm "${1#vm:}" ;;
 	vm-delays:*) run_vm_delays "${1#vm-delays:}" ;;
 	*)	echo "check.sh: no environment '$1'" >&2; return 2 ;;

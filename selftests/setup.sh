@@ -3,7 +3,8 @@
 #
 # Install from Debian's packages what a make target needs.
 #
-#   setup.sh [lib|modules|vm|check|sanitize|lint|demo|bench]...      (default: check)
+#   setup.sh [lib|modules|vm|check|sanitize|valgrind|lint|demo|bench]...
+#                                                         (default: check)
 #
 # When nothing is missing this only asks dpkg, and takes some milliseconds.
 # Two programs that guests run are extracted into the cache instead of being installed:
@@ -20,6 +21,8 @@ lib="build-essential"
 modules="build-essential gcc-12 bc kmod dwarves libelf1 cpio xz-utils zstd"
 vm="build-essential qemu-system-x86 busybox-static cpio e2fsprogs"
 tests="libcurl4-openssl-dev libsqlite3-dev"
+# For the tests of what "make install" installs, and of the manual pages.
+install="g++ pkgconf groff-base mandoc valgrind"
 # Libraries of gdb-minimal that are not always there.
 gdb_libs="libdebuginfod1 libexpat1 libgmp10 libipt2 libmpfr6 libreadline8 libxxhash0"
 lint="sparse clang-tidy shellcheck perl git xz-utils"
@@ -98,8 +101,9 @@ for what in "$@"; do
 	lib)		want="$want $lib" ;;
 	modules)	want="$want $modules" ;;
 	vm)		want="$want $modules $vm xz-utils" ;;
-	check)		want="$want $modules $vm $tests $gdb_libs xz-utils"; nginx=yes gdb=yes ;;
+	check)		want="$want $modules $vm $tests $install $gdb_libs xz-utils"; nginx=yes gdb=yes ;;
 	sanitize)	want="$want $lib $tests xz-utils"; nginx=yes ;;	# gcc has the sanitizers
+	valgrind)	want="$want $lib $tests valgrind xz-utils"; nginx=yes ;;
 	lint)		want="$want $modules $lint" ;;
 	bench)		want="$want $modules $vm" ;;
 	demo)		want="$want $modules $vm"; nginx=yes ;;
