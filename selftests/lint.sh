@@ -96,7 +96,7 @@ run_clang_tidy()
 
 run_shellcheck()
 {
-	shellcheck -S warning selftests/*.sh selftests/*/*.sh userlib/samples/*.sh \
+	shellcheck -S warning selftests/*.sh selftests/*/*.sh userlib/samples/*.sh userlib/man/*.sh \
 		selftests/vm/rc selftests/vm/end .ci/run
 }
 
