@@ -202,16 +202,156 @@ TEST_F(heap, wakes_who_oversleeps)
 	EXPECT_EQ(3, wakes);
 }
 
-/* A stop while the function runs waits for its end. */
-static bool in_fn, fn_over;
+/* Who does not park wants the kernel's tick, too, if that is not on. */
+TEST_F(heap, tick_for_who_goes_on)
+{
+	wakes = 0;
+	rt.clock_offset = 5000;
+	rt.shared->tick_on = 1;
+	timers[0].when = 500;
+	ASSERT_EQ(0, timer_start_apart(m, timers));
+	EXPECT_EQ(0, wakes);
+	rt.shared->tick_on = 0;
+	rt.shared->tick_next = 5400;
+	timers[1].when = 450;
+	ASSERT_EQ(0, timer_start_apart(m, timers + 1));
+	EXPECT_EQ(0, wakes);
+	timers[2].when = 300;
+	ASSERT_EQ(0, timer_start_apart(m, timers + 2));
+	EXPECT_EQ(1, wakes);
+	rt.shared->tick_next = 0;
+	timers[3].when = 200;
+	ASSERT_EQ(0, timer_start_apart(m, timers + 3));
+	EXPECT_EQ(2, wakes);
+	/* Not the first of its heap: whoever looks at that one sees it. */
+	timers[4].when = 250;
+	ASSERT_EQ(0, timer_start_apart(m, timers + 4));
+	EXPECT_EQ(2, wakes);
+	rt.clock_offset = 0;
+}
+
+TEST_F(heap, no_m_uses_p0)
+{
+	int64_t now = 10;
+
+	timers[0].when = 10;
+	ASSERT_EQ(0, timer_start_apart(NULL, timers));
+	EXPECT_EQ(10, rt.procs[0].next_when);
+	armed[0] = true;
+	fired = 0;
+	fired_last = 0;
+	EXPECT_TRUE(timers_run(m + 1, rt.procs, &now));
+	EXPECT_EQ(1, fired);
+	timers[0].when = 20;
+	ASSERT_EQ(0, timer_start_apart(NULL, timers));
+	EXPECT_TRUE(timer_stop(NULL, timers));
+	EXPECT_EQ(0, rt.procs[0].next_when);
+}
+
+/* ------------------------------------------------------------------- periodic */
+
+static int ticks[TIMERS];
+
+static void tick(struct m *at, struct timer *t)
+{
+	(void)at;
+	ticks[t - timers]++;
+}
+
+static void timers_run_all_at(int64_t now)
+{
+	for (int i = 0; i < 2; i++)
+		timers_run(m, rt.procs + i, &now);
+}
+
+static int run_at(int64_t now)
+{
+	int before = ticks[0];
+
+	timers_run(m, rt.procs, &now);
+	return ticks[0] - before;
+}
+
+TEST_F(heap, ticks)
+{
+	timers[0] = (struct timer){ .when = 100, .period = 10, .fn = tick };
+	ASSERT_EQ(0, timer_start(m, timers));
+	EXPECT_EQ(0, run_at(99));
+	EXPECT_EQ(1, run_at(100));
+	EXPECT_EQ(110, timers_next());
+	EXPECT_EQ(0, run_at(109));
+	EXPECT_EQ(1, run_at(119));
+	EXPECT_EQ(120, timers_next());
+	/* Late by more than a period: those times are left out, the grid stays. */
+	EXPECT_EQ(1, run_at(165));
+	EXPECT_EQ(170, timers_next());
+	EXPECT_EQ(1, run_at(170));
+	EXPECT_EQ(180, timers_next());
+	EXPECT_TRUE(timer_stop(m, timers));
+	EXPECT_FALSE(timer_stop(m, timers));
+	EXPECT_EQ(0, timers_next());
+	EXPECT_EQ(0, run_at(1000));
+}
+
+TEST_F(heap, ticks_to_the_end_of_time)
+{
+	timers[0] = (struct timer){ .when = 100, .period = INT64_MAX, .fn = tick };
+	ASSERT_EQ(0, timer_start(m, timers));
+	EXPECT_EQ(1, run_at(200));
+	EXPECT_EQ(INT64_MAX, timers_next());
+	EXPECT_TRUE(timer_stop(m, timers));
+	timers[0] = (struct timer){ .when = 100, .period = 1, .fn = tick };
+	ASSERT_EQ(0, timer_start(m, timers));
+	EXPECT_EQ(1, run_at(INT64_MAX - 1));
+	EXPECT_EQ(INT64_MAX, timers_next());
+	EXPECT_TRUE(timer_stop(m, timers));
+}
+
+/* Periodic ones among others, each at its times and no others, on the move. */
+TEST_F(heap, ticks_against_arithmetic)
+{
+	static int64_t first[TIMERS], period[TIMERS];
+	int64_t now = 0;
+
+	for (int i = 0; i < TIMERS; i++) {
+		ticks[i] = 0;
+		first[i] = 1 + rnd(&self->seed) % 1000;
+		period[i] = i % 4 ? 500 + rnd(&self->seed) % 1000 : 0;
+		timers[i] = (struct timer){ .when = first[i], .period = period[i], .fn = tick };
+		ASSERT_EQ(0, timer_start(m + i % 2, timers + i));
+	}
+	/* In steps shorter than a period none is left out. */
+	for (int step = 0; step < 100; step++) {
+		now += rnd(&self->seed) % 500;
+		timers_run_all_at(now);
+		if (step == 50)
+			ASSERT_EQ(0, timers_move(rt.procs + 1, rt.procs));
+		for (int i = 0; i < TIMERS; i++) {
+			int64_t due = now < first[i] ? 0 :
+				      period[i] ? 1 + (now - first[i]) / period[i] : 1;
+
+			ASSERT_EQ(due, ticks[i]);
+		}
+	}
+	for (int i = 0; i < TIMERS; i++)
+		ASSERT_EQ(period[i] != 0, timer_stop(m, timers + i));
+	EXPECT_EQ(0, timers_next());
+}
+
+/* ---------------------------------------------------- what runs in another thread */
+
+/* Runs until it is told to return. */
+static int in_fn, fn_over;
+static bool fn_may_end;
 
 static void slow(struct m *at, struct timer *t)
 {
 	(void)at;
 	(void)t;
-	__atomic_store_n(&in_fn, true, __ATOMIC_RELEASE);
-	usleep(50000);
-	__atomic_store_n(&fn_over, true, __ATOMIC_RELAXED);
+	__atomic_add_fetch(&in_fn, 1, __ATOMIC_RELEASE);
+	while (!__atomic_load_n(&fn_may_end, __ATOMIC_ACQUIRE))
+		usleep(1000);
+	fn_over++;
 }
 
 static void *runner(void *arg)
@@ -223,20 +363,128 @@ static void *runner(void *arg)
 	return NULL;
 }
 
-TEST_F(heap, stop_waits)
+static void *ender(void *arg)
 {
-	pthread_t thread;
+	/* Not before the stop waits, most likely. */
+	usleep(50000);
+	__atomic_store_n(&fn_may_end, true, __ATOMIC_RELEASE);
+	return arg;
+}
 
-	timers[0].fn = slow;
-	timers[0].when = 10;
+static void start_slow(struct __test_metadata *_metadata, int64_t period, pthread_t *thread)
+{
+	in_fn = fn_over = 0;
+	fn_may_end = false;
+	timers[0] = (struct timer){ .when = 10, .period = period, .fn = slow };
 	ASSERT_EQ(0, timer_start(m, timers));
-	ASSERT_EQ(0, pthread_create(&thread, NULL, runner, NULL));
+	ASSERT_EQ(0, pthread_create(thread, NULL, runner, NULL));
 	while (!__atomic_load_n(&in_fn, __ATOMIC_ACQUIRE))
 		usleep(1000);
+}
+
+/* A stop while the function runs waits for its end. */
+TEST_F(heap, stop_waits)
+{
+	pthread_t run, end;
+
+	start_slow(_metadata, 0, &run);
+	ASSERT_EQ(0, pthread_create(&end, NULL, ender, NULL));
 	EXPECT_FALSE(timer_stop(m, timers));
-	EXPECT_TRUE(__atomic_load_n(&fn_over, __ATOMIC_RELAXED));
-	pthread_join(thread, NULL);
-	timers[0].fn = fire;
+	EXPECT_EQ(1, fn_over);
+	pthread_join(run, NULL);
+	pthread_join(end, NULL);
+}
+
+TEST_F(heap, stop_of_a_tick_waits)
+{
+	pthread_t run, end;
+
+	start_slow(_metadata, 100, &run);
+	ASSERT_EQ(0, pthread_create(&end, NULL, ender, NULL));
+	EXPECT_TRUE(timer_stop(m, timers));
+	EXPECT_EQ(1, fn_over);
+	EXPECT_EQ(0, timers_next());
+	pthread_join(run, NULL);
+	pthread_join(end, NULL);
+}
+
+/* A tick that comes while the last one's function still runs is left out. */
+TEST_F(heap, tick_does_not_overtake_itself)
+{
+	int64_t now = 5050;
+	pthread_t run;
+
+	start_slow(_metadata, 100, &run);
+	EXPECT_EQ(1010, timers_next());
+	timers_run(m, rt.procs, &now);
+	EXPECT_EQ(5110, timers_next());
+	EXPECT_EQ(1, __atomic_load_n(&in_fn, __ATOMIC_ACQUIRE));
+	__atomic_store_n(&fn_may_end, true, __ATOMIC_RELEASE);
+	pthread_join(run, NULL);
+	now = 5110;
+	EXPECT_TRUE(timers_run(m, rt.procs, &now));
+	EXPECT_EQ(2, in_fn);
+	EXPECT_TRUE(timer_stop(m, timers));
+}
+
+/* Start, stop and run from several threads: what is stopped does not run. */
+#define RACE_ROUNDS 20000
+
+static bool race_over;
+
+static void race_tick(struct m *at, struct timer *t)
+{
+	(void)at;
+	/* Plain: the timer code orders one run after the other, and stop after all. */
+	(*(long *)t->arg)++;
+}
+
+static void *race_run(void *arg)
+{
+	struct m *self = arg;
+
+	while (!__atomic_load_n(&race_over, __ATOMIC_RELAXED)) {
+		for (int i = 0; i < 2; i++) {
+			int64_t now = 1000000;
+
+			timers_run(self, rt.procs + i, &now);
+		}
+	}
+	return NULL;
+}
+
+TEST_F(heap, stop_races_run)
+{
+	static long count[4];
+	pthread_t run[2];
+	long seen[4];
+
+	race_over = false;
+	for (int i = 0; i < 2; i++)
+		ASSERT_EQ(0, pthread_create(run + i, NULL, race_run, m + i));
+	for (int round = 0; round < RACE_ROUNDS; round++) {
+		for (int i = 0; i < 4; i++) {
+			/* Due again each time that anybody looks, or once. */
+			timers[i] = (struct timer){ .when = 1000000 - rnd(&self->seed) % 50,
+				.period = i % 2, .fn = race_tick, .arg = count + i };
+			ASSERT_EQ(0, timer_start_apart(i < 2 ? NULL : m + 1, timers + i));
+		}
+		for (int i = rnd(&self->seed) % 500; i; i--)
+			arch_pause();
+		for (int i = 0; i < 4; i++) {
+			timer_stop(NULL, timers + i);
+			seen[i] = count[i];
+		}
+		for (int i = 0; i < 4; i++)
+			ASSERT_EQ(seen[i], count[i]);
+	}
+	__atomic_store_n(&race_over, true, __ATOMIC_RELAXED);
+	for (int i = 0; i < 2; i++)
+		pthread_join(run[i], NULL);
+	printf("# ran: %ld once, %ld ticks\n", count[0] + count[2], count[1] + count[3]);
+	fflush(stdout);
+	EXPECT_TRUE(count[0] && count[1]);
+	EXPECT_EQ(0, timers_next());
 }
 
 TEST_HARNESS_MAIN

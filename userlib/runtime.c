@@ -26,6 +26,7 @@
 #include "fdtable.h"
 #include "runtime.h"
 #include "stack.h"
+#include "timer.h"
 
 enum {
 	NONE,
@@ -138,6 +139,7 @@ static void forget(void)
 /* No M is left. */
 static void cleanup(void)
 {
+	timers_reset();
 	rt.backend->cleanup();
 	stack_arena_free();
 	forget();

@@ -232,14 +232,18 @@ void ready_tail(struct m *m, struct g *g);
 /* ------------------------------------------------------------------- timers */
 
 /*
- * A timer lives in its user's memory. @fn runs once, in a section, on a scheduler
- * or goroutine stack of any M (@m is that M); it may take an object lock and call
- * ready(), and must not park or start a timer. Zero is a timer at rest. Whoever
+ * A timer lives in its user's memory. @fn runs in a section, on a scheduler or
+ * goroutine stack of any M (@m is that M); it may take an object lock and call
+ * ready(), and must not park or start a timer. With a @period it runs at @when and then
+ * every @period ns, but for the times that have passed before anybody came to run it,
+ * or while it still runs for the last one; else once. Zero is a timer at rest. Whoever
  * has started a timer calls timer_stop before its memory goes away, even if @fn
- * has run: it may not have returned yet.
+ * has run: it may not have returned yet. Starts and stops of one timer by several
+ * threads are its user's to keep apart.
  */
 struct timer {
 	int64_t when;
+	int64_t period;
 	void (*fn)(struct m *m, struct timer *t);
 	void *arg;
 	uint32_t pos;		/* heap index */
@@ -247,14 +251,27 @@ struct timer {
 	void *heap;		/* where it is queued */
 };
 
-/** timer_start - arm @t for @t->when on the M's P. In a section. Return: 0, -ENOMEM. */
+/**
+ * timer_start - arm @t for @t->when on the M's P; for a G that parks next
+ *
+ * In a section. Return: 0, -ENOMEM.
+ */
 int timer_start(struct m *m, struct timer *t);
+
+/**
+ * timer_start_apart - arm @t; for a G that goes on, perhaps for long, and for threads
+ *                     that are no Ms (@m NULL): its P, or P 0, which is always there
+ *
+ * Return: 0, -ENOMEM.
+ */
+int timer_start_apart(struct m *m, struct timer *t);
 
 /**
  * timer_stop - disarm. In a section, no lock held that @t->fn takes.
  *
- * Return: true: @fn has not run and will not. False: it has run; if it is running
- * now, this waits until it has returned, so @t may be reused in either case.
+ * Return: true: @fn was to run (periodic: again), and will not. False: it has run, or
+ * was not armed. If it is running now, this waits until it has returned, so @t may be
+ * reused in either case.
  */
 bool timer_stop(struct m *m, struct timer *t);
 

@@ -13,9 +13,30 @@
  * States of a timer
  *
  *   REST      in no heap; its user may do anything with it
- *   QUEUED    in the heap t->heap; both change under that heap's lock
- *   RUNNING   taken out, t->fn runs; the state alone is touched after that
+ *   QUEUED    in the heap t->heap
+ *   RUNNING   in no heap, t->fn runs; the state alone is touched after that
  *   AWAITED   as RUNNING, and timer_stop sleeps on the state
+ *   TICKING   periodic: in the heap for its next time, while t->fn runs
+ *
+ *   from      by                          to
+ *   REST      start                       QUEUED
+ *   QUEUED    stop                        REST
+ *             due, once                   RUNNING
+ *             due, periodic               TICKING
+ *   TICKING   due                         TICKING: this time is left out
+ *             stop                        RUNNING
+ *             fn returns                  QUEUED
+ *   RUNNING   stop, which then waits      AWAITED
+ *             fn returns                  REST
+ *   AWAITED   fn returns, and wakes stop  REST
+ *
+ * t->heap and being in it change under that heap's lock, and so does the state, but
+ * for the end of fn: it takes no lock. So TICKING, which becomes QUEUED by that, is
+ * left by compare-and-exchange only.
+ *
+ * A periodic timer stays in its heap, where its next time takes the place of the one
+ * that has come: no memory is needed. Times that have passed meanwhile are left out,
+ * and so is one that comes while fn still runs: fn never runs twice at once.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -30,6 +51,7 @@ enum {
 	TIMER_QUEUED,
 	TIMER_RUNNING,
 	TIMER_AWAITED,
+	TIMER_TICKING,
 };
 
 #define HEAP_FIRST	256		/* entries: a page */
@@ -156,7 +178,7 @@ static bool all_oversleep(int64_t when)
 }
 
 /*
- * The timer is the first of all and everybody sleeps longer: if this M runs a hog
+ * The timer is the first of its heap and everybody sleeps longer: if this M runs a hog
  * nobody would look in time (but the kernel's tick, if there is one).
  *
  *   timer_start                        an M that idles
@@ -171,45 +193,85 @@ static void wake_for(int64_t when)
 		rt.backend->wake();
 }
 
-int timer_start(struct m *m, struct timer *t)
+/* The tick does not run, nor look by the time that the timer is due. */
+static bool tick_oversleeps(int64_t when)
 {
-	struct timers *ts = &p_local(m_proc(m))->timers;
-	int64_t when = t->when;		/* @t may be gone once it is queued */
-	bool first;
-	int err;
+	uint64_t next = __atomic_load_n(&rt.shared->tick_next, __ATOMIC_RELAXED);
+
+	return tick_stopped() && (!next || when < (int64_t)next - rt.clock_offset);
+}
+
+/* As wake_for(). The tick's side of this needs no barrier: it looks once more. */
+static void wake_or_tick_for(int64_t when)
+{
+	arch_barrier();
+	if (all_oversleep(when) || tick_oversleeps(when))
+		rt.backend->wake();
+}
+
+/* Return: 1: @t is the first of @ts, 0: it is not, or -ENOMEM. */
+static int enqueue(struct timers *ts, struct timer *t)
+{
+	int ret;
 
 	rt_lock(&ts->lock);
-	err = heap_reserve(ts, ts->nr + 1);
-	if (err) {
-		rt_unlock(&ts->lock);
-		return err;
+	ret = heap_reserve(ts, ts->nr + 1);
+	if (!ret) {
+		__atomic_store_n(&t->state, TIMER_QUEUED, __ATOMIC_RELAXED);
+		heap_add(ts, t, t->when);
+		ret = t->pos == 0;
+		if (ret)
+			set_next_when(ts);
 	}
-	__atomic_store_n(&t->state, TIMER_QUEUED, __ATOMIC_RELAXED);
-	heap_add(ts, t, when);
-	first = t->pos == 0;
-	if (first)
-		set_next_when(ts);
 	rt_unlock(&ts->lock);
-	if (first)
+	return ret;
+}
+
+int timer_start(struct m *m, struct timer *t)
+{
+	int64_t when = t->when;		/* @t may be gone once it is queued */
+	int ret = enqueue(&p_local(m_proc(m))->timers, t);
+
+	if (ret > 0)
 		wake_for(when);
-	return 0;
+	return ret < 0 ? ret : 0;
+}
+
+int timer_start_apart(struct m *m, struct timer *t)
+{
+	struct gsched_proc *p = m ? m_proc(m) : rt.procs;
+	int64_t when = t->when;
+	int ret = enqueue(&p_local(p)->timers, t);
+
+	if (ret > 0)
+		wake_or_tick_for(when);
+	return ret < 0 ? ret : 0;
+}
+
+static bool queued(uint32_t state)
+{
+	return state == TIMER_QUEUED || state == TIMER_TICKING;
 }
 
 /* Return: false: @t was not in @ts. */
 static bool stop_queued(struct timers *ts, struct timer *t)
 {
+	uint32_t state;
 	bool found;
 
 	rt_lock(&ts->lock);
-	found = __atomic_load_n(&t->state, __ATOMIC_RELAXED) == TIMER_QUEUED &&
-		__atomic_load_n(&t->heap, __ATOMIC_RELAXED) == ts;
+	state = __atomic_load_n(&t->state, __ATOMIC_ACQUIRE);
+	found = queued(state) && __atomic_load_n(&t->heap, __ATOMIC_RELAXED) == ts;
 	if (found) {
 		bool first = t->pos == 0;
 
 		heap_remove(ts, t->pos);
 		if (first)
 			set_next_when(ts);
-		__atomic_store_n(&t->state, TIMER_REST, __ATOMIC_RELAXED);
+		while (!__atomic_compare_exchange_n(&t->state, &state, state == TIMER_QUEUED ?
+						    TIMER_REST : TIMER_RUNNING, false,
+						    __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE))
+			;
 	}
 	rt_unlock(&ts->lock);
 	return found;
@@ -232,14 +294,17 @@ static void wait_running(struct timer *t)
 
 bool timer_stop(struct m *m, struct timer *t)
 {
+	bool stopped = false;
+
 	(void)m;
 	for (;;) {
 		switch (__atomic_load_n(&t->state, __ATOMIC_ACQUIRE)) {
 		case TIMER_REST:
-			return false;
+			return stopped;
 		case TIMER_QUEUED:
-			if (stop_queued(__atomic_load_n(&t->heap, __ATOMIC_RELAXED), t))
-				return true;
+		case TIMER_TICKING:
+			/* False: it has just been taken out, or moved to another P. */
+			stopped |= stop_queued(__atomic_load_n(&t->heap, __ATOMIC_RELAXED), t);
 			break;
 		default:
 			wait_running(t);
@@ -251,10 +316,56 @@ bool timer_stop(struct m *m, struct timer *t)
 
 static void run_one(struct m *m, struct timer *t)
 {
+	uint32_t state;
+
 	t->fn(m, t);
+	state = __atomic_load_n(&t->state, __ATOMIC_RELAXED);
 	/* The last touch: its user may be waiting to reuse the memory. */
-	if (__atomic_exchange_n(&t->state, TIMER_REST, __ATOMIC_RELEASE) == TIMER_AWAITED)
+	while (!__atomic_compare_exchange_n(&t->state, &state, state == TIMER_TICKING ?
+					    TIMER_QUEUED : TIMER_REST, false,
+					    __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+		;
+	if (state == TIMER_AWAITED)
 		futex_wake(&t->state, 1);
+}
+
+/* The first time after @now that is a multiple of @period after @when <= @now. */
+static int64_t next_tick(int64_t when, int64_t period, int64_t now)
+{
+	int64_t next = when + (now - when) / period * period;
+
+	return period > INT64_MAX - next ? INT64_MAX : next + period;
+}
+
+static void take_out(struct timers *ts, struct timer *t)
+{
+	heap_remove(ts, 0);
+	__atomic_store_n(&t->state, TIMER_RUNNING, __ATOMIC_RELAXED);
+}
+
+/* Return: false: it still runs for its last time. */
+static bool take_tick(struct timers *ts, struct timer *t, int64_t now)
+{
+	struct timer_entry e = ts->heap[0];
+
+	e.when = next_tick(e.when, t->period, now);
+	heap_down(ts, 0, e);
+	/* Acquire: this run of fn comes after the last one. */
+	return __atomic_exchange_n(&t->state, TIMER_TICKING, __ATOMIC_ACQUIRE) == TIMER_QUEUED;
+}
+
+/* The heap's first is due and is taken from there. Return: it, or NULL: not to be run. */
+static struct timer *take_first(struct timers *ts, int64_t now)
+{
+	struct timer *t = ts->heap[0].t;
+	bool run = true;
+
+	if (t->period)
+		run = take_tick(ts, t, now);
+	else
+		take_out(ts, t);
+	set_next_when(ts);
+	return run ? t : NULL;
 }
 
 static struct timer *take_due(struct timers *ts, int64_t now)
@@ -262,12 +373,8 @@ static struct timer *take_due(struct timers *ts, int64_t now)
 	struct timer *t = NULL;
 
 	rt_lock(&ts->lock);
-	if (ts->nr && ts->heap[0].when <= now) {
-		t = ts->heap[0].t;
-		heap_remove(ts, 0);
-		set_next_when(ts);
-		__atomic_store_n(&t->state, TIMER_RUNNING, __ATOMIC_RELAXED);
-	}
+	while (!t && ts->nr && ts->heap[0].when <= now)
+		t = take_first(ts, now);
 	rt_unlock(&ts->lock);
 	return t;
 }
@@ -380,4 +487,15 @@ int timers_move(struct gsched_proc *from, struct gsched_proc *to)
 	rt_unlock(&a->lock);
 	rt_unlock(&b->lock);
 	return err;
+}
+
+/** timers_reset - at the runtime's end, when no M is left: give the heaps back. */
+void timers_reset(void)
+{
+	for (uint32_t i = 0; i < seen_procs(); i++) {
+		struct timers *ts = &p_local(rt.procs + i)->timers;
+
+		if (ts->room)
+			munmap(ts->heap, ts->room * sizeof(struct timer_entry));
+	}
 }

@@ -9,6 +9,7 @@ int64_t timers_next(void);
 bool timers_run(struct m *m, struct gsched_proc *p, int64_t *now);
 bool timers_run_all(struct m *m);
 int timers_move(struct gsched_proc *from, struct gsched_proc *to);
+void timers_reset(void);
 void timers_sleep_begin(int64_t deadline);
 void timers_sleep_end(int64_t deadline);
 
