@@ -22,13 +22,18 @@
 
 #define CHAN_ELEM_MAX	(64 * 1024)	/* copied under the lock */
 
-gs_chan *gs_chan_new(size_t elem_size, size_t capacity)
+/**
+ * chan_alloc - gs_chan_new, for buffers that have more in them
+ * @elem_size: as gs_chan_new
+ * @capacity:  the same
+ * @buf_bytes: of @buf
+ */
+gs_chan *chan_alloc(size_t elem_size, size_t capacity, size_t buf_bytes)
 {
 	size_t bytes;
 	gs_chan *c;
 
-	if (elem_size > CHAN_ELEM_MAX || __builtin_mul_overflow(elem_size, capacity, &bytes) ||
-	    __builtin_add_overflow(bytes, sizeof(*c), &bytes))
+	if (__builtin_add_overflow(buf_bytes, sizeof(*c), &bytes))
 		return NULL;
 	c = malloc(bytes);
 	if (!c)
@@ -41,6 +46,15 @@ gs_chan *gs_chan_new(size_t elem_size, size_t capacity)
 	return c;
 }
 
+gs_chan *gs_chan_new(size_t elem_size, size_t capacity)
+{
+	size_t bytes;
+
+	if (elem_size > CHAN_ELEM_MAX || __builtin_mul_overflow(elem_size, capacity, &bytes))
+		return NULL;
+	return chan_alloc(elem_size, capacity, bytes);
+}
+
 gs_chan *gs_chan_ref(gs_chan *c)
 {
 	__atomic_fetch_add(&c->refs, 1, __ATOMIC_RELAXED);
@@ -51,6 +65,8 @@ gs_chan *gs_chan_ref(gs_chan *c)
 void gs_chan_unref(gs_chan *c)
 {
 	if (!c || __atomic_sub_fetch(&c->refs, 1, __ATOMIC_ACQ_REL))
+		return;
+	if (unlikely(c->is_timer) && !chan_timer_end(c))
 		return;
 	if (c->eventfd >= 0)
 		sys_close(c->eventfd);

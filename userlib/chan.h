@@ -26,15 +26,20 @@ struct gs_chan {
 	void *senders, *receivers;
 	bool closed;
 	bool shown;			/* @eventfd is readable */
+	bool is_timer;			/* constant; chan_timer.c */
 	int eventfd;			/* -1: none */
 	alignas(16) unsigned char buf[];
 };
 
+gs_chan *chan_alloc(size_t elem_size, size_t capacity, size_t buf_bytes);
 int chan_try_send(gs_chan *c, const void *elem, struct waiter **wake);
 int chan_try_recv(gs_chan *c, void *elem, struct waiter **wake);
 bool chan_can_send(gs_chan *c);
 bool chan_can_recv(gs_chan *c);
 void chan_show(gs_chan *c);
+
+/* chan_timer.c */
+bool chan_timer_end(gs_chan *c);
 
 /** chan_unlock - release the lock, after anything that may have changed the channel. */
 static inline void chan_unlock(gs_chan *c)

@@ -64,6 +64,7 @@ const char *why_name(enum wait_reason why);
 /* runtime.c */
 bool runtime_runs(void);
 extern uint32_t rt_nr_ms;
+extern uint32_t rt_epoch;
 void exit_outside(void) __attribute__((noreturn));
 
 #endif /* GS_PROC_H */

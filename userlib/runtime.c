@@ -41,6 +41,7 @@ enum {
 
 struct runtime rt;
 bool rt_stopping;
+uint32_t rt_epoch;			/* how many runtimes have ended */
 
 static uint32_t state;
 static uint32_t foreigners;		/* threads that are no Ms, inside a call */
@@ -125,6 +126,7 @@ static void procs_seen(uint32_t n)
 
 static void forget(void)
 {
+	__atomic_fetch_add(&rt_epoch, 1, __ATOMIC_RELAXED);
 	global_reset();
 	gfree_reset();
 	g_ids_reset();

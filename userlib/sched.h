@@ -31,7 +31,8 @@
  * no Ms have none and need none): all Ms that want the lock of one that has lost its
  * P would wait for it, holding theirs. Order: an object's lock (channel, mutex, fd) ->
  * timer heap lock -> global queue lock -> the backend's lock. Two object locks are
- * never held at once, but for a condition's and then its mutex's.
+ * never held at once, but for a condition's and then its mutex's, a timer channel's
+ * (chan_timer.c), and those of a select's channels, in order of address (select.c).
  */
 #ifndef GS_SCHED_H
 #define GS_SCHED_H

@@ -574,11 +574,17 @@ GS_API gs_chan *gs_tick(int64_t ns);
  * gs_timer_stop - it does not fire any more
  * @t: from gs_after() or gs_tick()
  *
- * Return: 1: it was to fire; 0: it had fired or been stopped; -EINVAL: @t is no timer.
+ * Return: 1: it was to fire, or had fired and the time had not been received; 0: the
+ * time had been received, or the timer been stopped; -EINVAL: @t is no timer.
  */
 GS_API int gs_timer_stop(gs_chan *t);
 
-/** gs_timer_reset - start @t anew with @ns, as gs_after() or gs_tick(). Return: the same. */
+/**
+ * gs_timer_reset - start @t anew with @ns, as gs_after() or gs_tick()
+ *
+ * Return: as gs_timer_stop(); -EINVAL also for what gs_after() and gs_tick() refuse. After
+ * -ENOMEM it is stopped.
+ */
 GS_API int gs_timer_reset(gs_chan *t, int64_t ns);
 
 /* ---------------------------------------------------------- locks and the like */
