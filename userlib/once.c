@@ -3,13 +3,13 @@
  * once.c: functions that are called once.
  *
  * @state goes from 0 to ONCE_RUNNING, by the one that makes the call, and from there to
- * ONCE_DONE. ONCE_WAITERS beside ONCE_RUNNING says that others wait; it is set and
- * cleared under the lock.
+ * ONCE_DONE. ONCE_WAITERS beside ONCE_RUNNING says that others wait; it is set under the
+ * lock, and goes together with ONCE_RUNNING under the lock.
  *
  * A once may be freed by whoever finds it done, while the one that made the call is still
- * about to return. Hence its last touch is the compare-and-swap to ONCE_DONE. With
- * ONCE_WAITERS set that fails: then it empties the queue under the lock and tries
- * again, and wakes those it has collected when it is through.
+ * about to return. Its last touch is the compare-and-swap to ONCE_DONE; with
+ * ONCE_WAITERS it is the lock's release, until which those who wait, and are woken
+ * after it, keep the once by being in their calls.
  *
  * Calls in progress are linked, innermost first, from their goroutine or thread. So the
  * end of a goroutine finds those it leaves (gs_goexit in @fn: their frames are on its
@@ -48,27 +48,17 @@ static bool once_swap(gs_once *o, uint32_t *old, uint32_t new)
 					   __ATOMIC_ACQUIRE);
 }
 
-/* Append those who wait to the list that ends at @end. Return: its new end. */
-static struct waiter **once_collect(gs_once *o, struct waiter **end)
-{
-	rt_lock(once_lock(o));
-	*end = waitq_cut(&o->waiters);
-	__atomic_store_n(&o->state, ONCE_RUNNING, __ATOMIC_RELAXED);
-	rt_unlock(once_lock(o));
-	while (*end)
-		end = &(*end)->prev;
-	return end;
-}
-
 static void once_done(struct m *m, gs_once *o)
 {
-	struct waiter *list = NULL, **end = &list;
 	uint32_t old = ONCE_RUNNING;
+	struct waiter *list;
 
-	while (!once_swap(o, &old, ONCE_DONE)) {
-		end = once_collect(o, end);
-		old = ONCE_RUNNING;
-	}
+	if (once_swap(o, &old, ONCE_DONE))
+		return;
+	rt_lock(once_lock(o));
+	list = waitq_cut(&o->waiters);
+	__atomic_store_n(&o->state, ONCE_DONE, __ATOMIC_RELEASE);
+	rt_unlock(once_lock(o));
 	waitq_wake(m, list, 0);
 }
 
