@@ -327,7 +327,7 @@ TEST_CROWD(freed_by_only_waiter)
 	struct crowd c;
 	struct bare *b;
 
-	for (int i = 0; i < ROUNDS(kinds, 3000, 100); i++) {
+	for (int i = 0; i < ROUNDS(kinds, 2000, 40); i++) {
 		b = calloc(1, sizeof(*b));
 		crowd_start(&c, kinds, 1, wait_once_and_free, b);
 		while (!is_waiting(b))

@@ -41,7 +41,7 @@ TEST_CROWD(one_call)
 	unsigned int seed = test_seed();
 	struct lazy l;
 
-	for (int i = 0; i < ROUNDS(kinds, 2000, 30); i++) {
+	for (int i = 0; i < ROUNDS(kinds, 1000, 20); i++) {
 		l = (struct lazy){ .seed = seed + i };
 		crowd_run(kinds, CROWD, use, &l);
 		CHECK_EQ(1, l.calls);
@@ -180,7 +180,7 @@ TEST_CROWD(freed_when_done)
 	struct crowd c;
 	struct lazy *l;
 
-	for (int i = 0; i < ROUNDS(kinds, 3000, 100); i++) {
+	for (int i = 0; i < ROUNDS(kinds, 2000, 60); i++) {
 		l = calloc(1, sizeof(*l));
 		l->seed = seed + i;
 		crowd_start(&c, kinds, 1, start_it, l);

@@ -46,7 +46,7 @@ static void count_up(void *arg)
 
 TEST_CROWD(mutex_excludes)
 {
-	struct shared s = { .each = ROUNDS(kinds, 20000, 1000), .seed = test_seed() };
+	struct shared s = { .each = ROUNDS(kinds, 5000, 300), .seed = test_seed() };
 
 	crowd_run(kinds, CROWD, count_up, &s);
 	CHECK_EQ(CROWD * s.each, s.count);
@@ -76,7 +76,7 @@ static void count_up_hurry(void *arg)
 /* Waiters that give up lose no wake-up of those that stay. */
 TEST_CROWD(mutex_deadlines_race)
 {
-	struct shared s = { .each = ROUNDS(kinds, 10000, 500), .seed = test_seed() };
+	struct shared s = { .each = ROUNDS(kinds, 5000, 300), .seed = test_seed() };
 	struct crowd patient, hurried;
 
 	crowd_start(&patient, kinds, CROWD / 2, count_up, &s);
@@ -257,7 +257,7 @@ TEST_CROWD(wg_freed_after_wait)
 	int i;
 
 	wait_for(kinds, 0);
-	for (i = 0; i < ROUNDS(kinds, 10000, 60); i++)
+	for (i = 0; i < ROUNDS(kinds, 5000, 40); i++)
 		wait_for(kinds, 1 + i % 5);
 }
 
