@@ -22,14 +22,6 @@ static pid_t child(const int fd[2], int status)
 	return pid;
 }
 
-static int lowest_free(void)
-{
-	int fd = dup(0);
-
-	close(fd);
-	return fd;
-}
-
 static void let_go(void *arg)
 {
 	gs_sleep(5 * MS);
@@ -38,7 +30,7 @@ static void let_go(void *arg)
 
 TEST_GO(waits)
 {
-	int fd[2], status = -1, lowest = lowest_free();
+	int fd[2], status = -1, open = open_fds();
 	pid_t pid;
 
 	CHECK_EQ(0, pipe(fd));
@@ -51,7 +43,7 @@ TEST_GO(waits)
 	CHECK_EQ(-ECHILD, gs_waitpid(pid, &status, 0));
 	CHECK_EQ(-ECHILD, gs_waitpid(pid, &status, WNOHANG));
 	close(fd[0]);
-	CHECK_EQ(lowest, lowest_free());
+	CHECK_EQ(open, open_fds());
 }
 
 TEST_GO(has_ended_before)

@@ -7,11 +7,11 @@
 
 /* --------------------------------------------------- counting what says EAGAIN */
 
-static long recvmsgs, recvmsg_eagains;
+static long recvmsgs, recvmsg_eagains, send_eagains;
 
 /*
- * The library's recvmsg(2) is this one. TSan's own would be hidden by it, so there
- * it is left out.
+ * The library's system calls are these. TSan's own would be hidden by them, so there
+ * they are left out.
  */
 #ifndef __SANITIZE_THREAD__
 #include <sys/syscall.h>
@@ -24,6 +24,24 @@ ssize_t recvmsg(int fd, struct msghdr *msg, int flags)
 	if (n < 0 && errno == EAGAIN)
 		__atomic_add_fetch(&recvmsg_eagains, 1, __ATOMIC_RELAXED);
 	return n;
+}
+
+static ssize_t sent(ssize_t n)
+{
+	if (n < 0 && errno == EAGAIN)
+		__atomic_add_fetch(&send_eagains, 1, __ATOMIC_RELAXED);
+	return n;
+}
+
+ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)
+{
+	return sent(syscall(SYS_sendmsg, fd, msg, flags));
+}
+
+ssize_t sendto(int fd, const void *buf, size_t len, int flags, const struct sockaddr *addr,
+	       socklen_t addr_len)
+{
+	return sent(syscall(SYS_sendto, fd, buf, len, flags, addr, addr_len));
 }
 #endif
 
@@ -198,19 +216,34 @@ static void drain(void *arg)
 	gs_wg_done(&s->wg);
 }
 
+/* Datagrams of somebody else's, until no more go. Return: how many. */
+static int fill(const struct sockaddr_un *a)
+{
+	int fd = socket(AF_UNIX, SOCK_DGRAM, 0), n = 0;
+	char buf[1000] = { 0 };
+
+	while (sendto(fd, buf, sizeof(buf), MSG_DONTWAIT, (const struct sockaddr *)a,
+		      sizeof(*a)) > 0)
+		buf[0] = (char)++n;
+	CHECK_EQ(0, close(fd));
+	return n;
+}
+
 /*
- * A receiver's queue of 10 (or so) datagrams is full long before the sender's buffer. If
- * the sender is not connected nothing tells it when there is room again.
+ * Somebody else has filled a receiver's queue. If the sender is not connected nothing
+ * tells it when there is room again: it looks, but not all the time.
  */
 static void unix_full_queue(bool connected, bool msg)
 {
 	struct sockaddr_un a = { .sun_family = AF_UNIX };
-	struct sink s = { .fd = gs_socket(AF_UNIX, SOCK_DGRAM, 0), .n = 1000 };
+	struct sink s = { .fd = gs_socket(AF_UNIX, SOCK_DGRAM, 0) };
 	int fd = gs_socket(AF_UNIX, SOCK_DGRAM, 0), i;
 	char buf[1000];
 	struct iovec iov = { buf, 1000 };
 	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
 	socklen_t len = 0;
+	int64_t begin;
+	long eagains;
 
 	snprintf(a.sun_path + 1, sizeof(a.sun_path) - 1, "gsched-msg-%d", getpid());
 	CHECK_EQ(0, bind(s.fd, (struct sockaddr *)&a, sizeof(a)));
@@ -221,9 +254,14 @@ static void unix_full_queue(bool connected, bool msg)
 		m.msg_name = &a;
 		m.msg_namelen = len;
 	}
+	i = fill(&a);
+	CHECK(i > 0);
+	s.n = i + 500;
+	eagains = __atomic_load_n(&send_eagains, __ATOMIC_RELAXED);
+	begin = gs_now();
 	gs_wg_add(&s.wg, 1);
 	go(drain, &s);
-	for (i = 0; i < s.n; i++) {
+	for (; i < s.n; i++) {
 		memset(buf, i, sizeof(buf));
 		if (msg)
 			CHECK_EQ(1000, gs_sendmsg(fd, &m, 0));
@@ -231,6 +269,8 @@ static void unix_full_queue(bool connected, bool msg)
 			CHECK_EQ(1000, gs_sendto(fd, buf, 1000, 0,
 						 len ? (struct sockaddr *)&a : NULL, len));
 	}
+	eagains = __atomic_load_n(&send_eagains, __ATOMIC_RELAXED) - eagains;
+	CHECK(eagains <= (gs_now() - begin) / MS + (connected ? 1000 : 5));
 	gs_wg_wait(&s.wg);
 	gs_close(fd);
 	gs_close(s.fd);

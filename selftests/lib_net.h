@@ -15,6 +15,16 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+/* How many descriptors are open. */
+static inline int open_fds(void)
+{
+	int fd, n = 0;
+
+	for (fd = 0; fd < 1024; fd++)
+		n += fcntl(fd, F_GETFD) >= 0;
+	return n;
+}
+
 static inline struct sockaddr_in loopback(int port)
 {
 	return (struct sockaddr_in){

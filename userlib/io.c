@@ -53,7 +53,10 @@ static int io_wait(struct io *io)
 		return -ETIMEDOUT;
 	if (!io->e)
 		return io_thread_wait(io);
-	ret = fd_park(io->e, io->fd, io->dir, io_wake_time(io));
+	/* Events may come, of the attempt's own doing, and mean nothing. */
+	if (io->pause)
+		return gs_sleep_until(io_wake_time(io));
+	ret = fd_park(io->e, io->fd, io->dir, io->deadline);
 	return ret == -EPERM ? -EAGAIN : ret;	/* no file to wait for */
 }
 

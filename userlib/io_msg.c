@@ -16,8 +16,8 @@
 #include "sysio.h"
 
 /*
- * An unconnected unix socket found the receiver's queue full. It is writable itself,
- * so no event will tell when there is room.
+ * An unconnected unix socket found the receiver's queue full. It is writable itself:
+ * no event tells when there is room, but the failed attempt has made one.
  */
 static void note_full(struct io *io, ssize_t n, const struct sockaddr *to, socklen_t len)
 {
