@@ -218,12 +218,37 @@ static int wait_ready(struct job *j, int64_t deadline)
 	return ret > 0 ? 0 : ret;
 }
 
+static int wait_poll(struct job *j, int64_t deadline)
+{
+	struct pollfd fds[] = {
+		{ .fd = j->w->pipe[0], .events = POLLIN },
+		{ .fd = j->w->full[1], .events = POLLIN | POLLOUT },
+	};
+	int ret = gs_poll_until(fds, 2, deadline);
+
+	return ret > 0 ? 0 : ret;
+}
+
+/* A timer of its own, dropped while it may fire. */
+static int wait_timer(struct job *j, int64_t deadline)
+{
+	gs_chan *t = gs_after(rnd(&j->rnd) % 1000000);
+	int64_t at = 0;
+	int ret;
+
+	CHECK(t);
+	ret = gs_chan_recv_until(t, &at, deadline);
+	CHECK_EQ(ret == 1, at > 0);
+	gs_chan_unref(t);
+	return ret == 1 ? 0 : ret;
+}
+
 static int wait_join(struct job *j, int64_t deadline);
 
 static int (*const kinds[])(struct job *j, int64_t deadline) = {
 	wait_sleep, wait_send, wait_recv, wait_select, wait_nothing, wait_mutex,
 	wait_write_lock, wait_read_lock, wait_sem, wait_cond, wait_wg, wait_read, wait_write,
-	wait_room, wait_ready, wait_join,
+	wait_room, wait_ready, wait_poll, wait_timer, wait_join,
 };
 
 #define KINDS (sizeof(kinds) / sizeof(kinds[0]))

@@ -336,7 +336,7 @@ static void spread(void *arg)
 static void collect(void *arg)
 {
 	struct pipes *p = arg;
-	long v;
+	long v = -1;
 	struct gs_case cases[] = {
 		{ .chan = p->in[0], .recv = &v, .dir = GS_RECV },
 		{ .chan = p->in[1], .recv = &v, .dir = GS_RECV },

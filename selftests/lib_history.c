@@ -16,12 +16,12 @@
 #define NO_RECV(c)	.kind = OP_NOTHING, .recvs = 1U << (c)
 #define NO_RECVS(a, b)	.kind = OP_NOTHING, .recvs = 1U << (a) | 1U << (b)
 #define LOCK		.kind = OP_LOCK
-#define NO_LOCK		.kind = OP_LOCK, .result = -EBUSY
+#define NO_LOCK		.kind = OP_LOCK, .result = (-EBUSY)
 #define UNLOCK		.kind = OP_UNLOCK
 #define RLOCK		.kind = OP_RLOCK
-#define NO_RLOCK	.kind = OP_RLOCK, .result = -EBUSY
+#define NO_RLOCK	.kind = OP_RLOCK, .result = (-EBUSY)
 #define RUNLOCK		.kind = OP_RUNLOCK
-#define EPIPED		.result = -EPIPE
+#define EPIPED		.result = (-EPIPE)
 
 struct planted {
 	const char *what;

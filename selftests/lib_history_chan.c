@@ -15,7 +15,7 @@ static int a_value(struct worker *w, int k)
 
 static int a_chan(struct worker *w)
 {
-	int n = 0;
+	int n = 1;
 
 	while (n < HISTORY_CHANS && w->rec->chan[n])
 		n++;
