@@ -62,7 +62,7 @@ run_vm()
 
 	mapfile -t list < <(programs selftests kmod; programs selftests lib)
 	selftests/vm.sh -k "$kernel" -c "$cpus" -m 2048 -t 1500 -f build/selftests \
-		-f selftests/run.sh -f selftests/vm/splat.patterns -f "$nginx" -f "$gdb" \
+		-f build/samples -f selftests/run.sh -f selftests/vm/splat.patterns -f "$nginx" -f "$gdb" \
 		-d 64 -s 64:50000 \
 		-- env GSCHED_BACKEND=module PATH=/usr/sbin:/usr/bin:/test ./run.sh -k "${list[@]}"
 }
