@@ -4,9 +4,11 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -240,6 +242,153 @@ TEST_F(samples, chat_server)
 	close(self->s.in);
 	finish(&self->s);
 	EXPECT_EQ(-SIGTERM, self->s.status);
+}
+
+/* -------------------------------------------------------------------------- crawling */
+
+#define TREE	31			/* pages /1 to /31, each with links to two more */
+
+static struct site {
+	int listener;
+	pid_t pid;
+	char url[64];
+	int *now, *most;		/* requests at the same time */
+} site;
+
+static void answer(int fd, const char *path)
+{
+	int n = atoi(path + 1);
+
+	if (!strcmp(path, "/never")) {
+		gs_sleep(PATIENCE);
+	} else if (!strcmp(path, "/never_and_1")) {
+		dprintf(fd, "HTTP/1.0 200 OK\r\n\r\n<a href=\"/never\"><a href=\"/1\">");
+	} else if (n >= 1 && n <= TREE) {
+		gs_sleep(2 * MS);
+		dprintf(fd, "HTTP/1.0 200 OK\r\n\r\n<a href=\"/1\">the first</a>"
+			"<a href=\"http://localhost/elsewhere\">"
+			"<a href=\"/%d#there\">left</a> <a href=\"/%d\">right</a>",
+			2 * n > TREE ? 1 : 2 * n, 2 * n > TREE ? n : 2 * n + 1);
+	} else {
+		dprintf(fd, "HTTP/1.0 404 Not Found\r\n\r\n");
+	}
+}
+
+static void serve(void *arg)
+{
+	int fd = (int)(intptr_t)arg, now, most;
+	char text[1024], path[64];
+	size_t len = 0;
+	ssize_t n;
+
+	now = __atomic_add_fetch(site.now, 1, __ATOMIC_RELAXED);
+	most = __atomic_load_n(site.most, __ATOMIC_RELAXED);
+	while (now > most &&
+	       !__atomic_compare_exchange_n(site.most, &most, now, false, __ATOMIC_RELAXED,
+					    __ATOMIC_RELAXED))
+		;
+	do {
+		n = gs_read(fd, text + len, sizeof(text) - 1 - len);
+		len += n > 0 ? n : 0;
+		text[len] = '\0';
+	} while (n > 0 && !strstr(text, "\r\n\r\n"));
+	if (sscanf(text, "GET %63s ", path) == 1)
+		answer(fd, path);
+	/* Before the other side may go on. */
+	__atomic_sub_fetch(site.now, 1, __ATOMIC_RELAXED);
+	gs_close(fd);
+}
+
+static int serve_all(int argc, char **argv)
+{
+	int fd;
+
+	(void)argc;
+	(void)argv;
+	while ((fd = gs_accept(site.listener, NULL, NULL)) >= 0)
+		go(serve, (void *)(intptr_t)fd);
+	return 0;
+}
+
+static void site_start(void)
+{
+	struct sockaddr_in addr = { .sin_family = AF_INET };
+	socklen_t len = sizeof(addr);
+
+	addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	site.now = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	CHECK(site.now != MAP_FAILED);
+	site.most = site.now + 1;
+	site.listener = socket(AF_INET, SOCK_STREAM, 0);
+	CHECK_EQ(0, bind(site.listener, (struct sockaddr *)&addr, len));
+	CHECK_EQ(0, listen(site.listener, 128));
+	CHECK_EQ(0, getsockname(site.listener, (struct sockaddr *)&addr, &len));
+	snprintf(site.url, sizeof(site.url), "http://127.0.0.1:%d", ntohs(addr.sin_port));
+	site.pid = fork();
+	CHECK(site.pid >= 0);
+	if (!site.pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		_exit(gs_main(serve_all, 0, NULL));
+	}
+	close(site.listener);
+}
+
+static void site_stop(void)
+{
+	kill(site.pid, SIGKILL);
+	CHECK_EQ(site.pid, waitpid(site.pid, NULL, 0));
+}
+
+static char *url(const char *path)
+{
+	static char text[128];
+
+	snprintf(text, sizeof(text), "%s%s", site.url, path);
+	return text;
+}
+
+TEST_F(samples, crawler)
+{
+	char line[32];
+	int i;
+
+	site_start();
+	run(&self->s, "", ARGV("crawler", "-j", "3", url("/1")));
+	EXPECT_EQ(0, self->s.status);
+	for (i = 1; i <= TREE; i++) {
+		snprintf(line, sizeof(line), "200 /%d\n", i);
+		EXPECT_NE(NULL, strstr(self->s.text, line));
+	}
+	EXPECT_NE(NULL, strstr(self->s.text, "\n31 pages, 0 failed\n"));
+	/* As many at once as allowed. */
+	EXPECT_GE(3, *site.most);
+	EXPECT_LE(2, *site.most);
+
+	run(&self->s, "", ARGV("crawler", "-n", "5", url("/1")));
+	EXPECT_EQ(0, self->s.status);
+	EXPECT_NE(NULL, strstr(self->s.text, "\n5 pages, 0 failed\n"));
+
+	run(&self->s, "", ARGV("crawler", url("/nowhere")));
+	EXPECT_EQ(1, self->s.status);
+	EXPECT_STREQ("404 /nowhere\n0 pages, 1 failed\n", self->s.text);
+	site_stop();
+}
+
+/* The deadline ends what waits for an answer, and what waits for its turn. */
+TEST_F(samples, crawler_deadline)
+{
+	int64_t begin;
+
+	site_start();
+	begin = gs_now();
+	run(&self->s, "", ARGV("crawler", "-j", "1", "-t", "1", url("/never_and_1")));
+	EXPECT_LE(begin + 1000 * MS, gs_now());
+	/* Else it would have waited for the page's own deadline. */
+	EXPECT_GT(begin + 9000 * MS, gs_now());
+	EXPECT_EQ(1, self->s.status);
+	EXPECT_NE(NULL, strstr(self->s.text, "200 /never_and_1\n"));
+	EXPECT_NE(NULL, strstr(self->s.text, "; the time was over\n"));
+	site_stop();
 }
 
 TEST_HARNESS_MAIN
