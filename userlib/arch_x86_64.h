@@ -75,8 +75,9 @@ arch_switch(struct arch_ctx *from, const struct arch_ctx *to)
 		       "memory", "cc" ARCH_CLOBBER_AVX512);
 }
 
-/* switch_x86_64.S: where a new goroutine starts; calls g_start(). */
+/* switch_x86_64.S: where a new goroutine starts; calls g_start(), which never returns. */
 void arch_entry(void);
+extern const char arch_entry_return[];
 
 /**
  * arch_ctx_init - make @ctx start a goroutine on the stack that ends at @top

@@ -18,6 +18,9 @@ arch_entry:
 	.cfi_undefined rbp
 	xorl	%ebp, %ebp
 	call	g_start
+	.globl	arch_entry_return
+	.hidden	arch_entry_return
+arch_entry_return:
 	ud2
 	.cfi_endproc
 	.size	arch_entry, . - arch_entry
