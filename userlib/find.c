@@ -19,6 +19,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "coarse.h"
 #include "gfree.h"
 #include "proc.h"
 #include "timer.h"
@@ -282,6 +283,7 @@ static struct g *look_around(struct m *m)
 	int64_t now = 0;
 
 	p_local(p)->countdown = LOOK_AROUND - 1;
+	p_local(p)->now = coarse_now();
 	runq_calm(p);
 	if (rt.backend->poll)
 		rt.backend->poll(m, POLL_INTERVAL);

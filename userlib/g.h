@@ -11,7 +11,8 @@
  * ctx      the M that leaves the G               the M that goes on in it
  * next     who holds the G (queue, free list)    the same
  * state,   the M that runs the G, or who makes   dumps, as hints
- *  why      it ready
+ *  why,     it ready
+ *  since
  * others   gs_go, before the G is published      its own M, dumps
  */
 #ifndef GS_G_H
@@ -30,8 +31,9 @@ struct g {
 	struct arch_ctx ctx;
 	struct g *next;
 	uint64_t id;
-	uint32_t state;
-	uint32_t why;
+	uint16_t state;
+	uint16_t why;
+	uint32_t since;			/* when it began to wait, see coarse.h */
 	uint64_t *canary;		/* where no guard could be had, else NULL */
 
 	void (*fn)(void *arg);

@@ -16,6 +16,7 @@
 static struct rt_lock lock;
 static struct g *fresh;			/* not trimmed yet */
 static struct g *trimmed;
+static uint32_t nr_shared;		/* in both, or being trimmed; written under the lock */
 
 static struct g *pop(struct g **list)
 {
@@ -42,7 +43,17 @@ static struct g *shared_pop(void)
 {
 	struct g *g = pop(&fresh);
 
-	return g ? g : pop(&trimmed);
+	if (!g)
+		g = pop(&trimmed);
+	if (g)
+		__atomic_store_n(&nr_shared, nr_shared - 1, __ATOMIC_RELAXED);
+	return g;
+}
+
+/* One more, or less, in the P's list; others want to know. */
+static void local_add(struct p_local *l, int n)
+{
+	__atomic_store_n(&l->nr_free, l->nr_free + n, __ATOMIC_RELAXED);
 }
 
 static struct g *get_shared(void)
@@ -62,7 +73,7 @@ static void refill(struct p_local *l)
 	rt_lock(&lock);
 	while (l->nr_free < LOCAL_HALF && (g = shared_pop())) {
 		push(&l->free, g);
-		l->nr_free++;
+		local_add(l, 1);
 	}
 	rt_unlock(&lock);
 }
@@ -85,7 +96,7 @@ struct g *gfree_get(struct m *m)
 		refill(l);
 	g = pop(&l->free);
 	if (g)
-		l->nr_free--;
+		local_add(l, -1);
 	return g;
 }
 
@@ -94,7 +105,8 @@ static void spill(struct p_local *l, uint32_t keep)
 	rt_lock(&lock);
 	while (l->nr_free > keep) {
 		push(&fresh, pop(&l->free));
-		l->nr_free--;
+		local_add(l, -1);
+		__atomic_store_n(&nr_shared, nr_shared + 1, __ATOMIC_RELAXED);
 	}
 	rt_unlock(&lock);
 }
@@ -109,7 +121,8 @@ void gfree_put(struct m *m, struct g *g)
 	struct p_local *l = p_local(m_proc(m));
 
 	push(&l->free, g);
-	if (++l->nr_free > LOCAL_MOST)
+	local_add(l, 1);
+	if (l->nr_free > LOCAL_MOST)
 		spill(l, LOCAL_HALF);
 }
 
@@ -147,11 +160,22 @@ bool gfree_trim(void)
 	return n;
 }
 
+/** gfree_count - how many there are; while they come and go, about. */
+uint32_t gfree_count(void)
+{
+	uint32_t count = __atomic_load_n(&nr_shared, __ATOMIC_RELAXED);
+
+	for (uint32_t i = 0; i < seen_procs(); i++)
+		count += __atomic_load_n(&p_local(rt.procs + i)->nr_free, __ATOMIC_RELAXED);
+	return count;
+}
+
 /** gfree_reset - for a new runtime. */
 void gfree_reset(void)
 {
 	fresh = NULL;
 	trimmed = NULL;
+	nr_shared = 0;
 }
 
 /** g_get - a dead G, or a new one. Not in a section. Return: it, or NULL. */

@@ -8,6 +8,7 @@
  * field        written by                     read by
  * countdown .. owner                          owner
  *  id_end
+ * now          owner                          owner
  * trace        trace_start, trace_stop        owner
  * trace_busy   owner                          trace_stop
  * old_turn,    owner                          owner
@@ -48,7 +49,7 @@ struct p_local {
 	uint32_t trace_busy;
 	uint32_t old_turn;		/* head + 1 after a G that has waited runs */
 	uint32_t rescue;		/* the dead P to look at next */
-	uint32_t reserved;
+	uint32_t now;			/* the time, see coarse.h, a while ago */
 
 	struct timers timers __attribute__((aligned(64)));
 

@@ -11,6 +11,7 @@
  */
 #include <sched.h>
 
+#include "coarse.h"
 #include "gfree.h"
 #include "group.h"
 #include "once.h"
@@ -267,6 +268,7 @@ void m_schedule(struct m *m)
 		if (!g)
 			return;
 		trace(m_proc(m), g, G_EXECUTING, WAIT_NONE);
+		p_local(m_proc(m))->now = coarse_now();
 		run_g(m, g);
 		g = finish_left(m);
 	}
@@ -289,9 +291,8 @@ ARCH_SWITCHES void m_leave(struct m *m)
  * happen here that takes locks or sleeps: timers, giving the P up. When there is
  * more to do than a look at the queue, g0 does it.
  */
-static inline struct g *pick_next_only(struct m *m)
+static inline struct g *pick_next_only(struct gsched_proc *p)
 {
-	struct gsched_proc *p = m_proc(m);
 	struct g *g;
 
 	if (unlikely(__atomic_load_n(&p->attention, __ATOMIC_RELAXED) & ~ATTN_SHARE) ||
@@ -308,9 +309,9 @@ static inline struct g *pick_next_only(struct m *m)
 	return runq_pop(p);
 }
 
-static inline bool tracing(struct m *m)
+static inline bool tracing(struct gsched_proc *p)
 {
-	return __atomic_load_n(&m_proc(m)->attention, __ATOMIC_RELAXED) & ATTN_TRACE;
+	return __atomic_load_n(&p->attention, __ATOMIC_RELAXED) & ATTN_TRACE;
 }
 
 static void trace_yield(struct m *m, struct g *from, struct g *to)
@@ -408,15 +409,23 @@ void sec_acquire(struct m *m)
 ARCH_SWITCHES struct m *park(struct m *m, bool (*commit)(struct g *g, void *arg), void *arg,
 			     enum wait_reason why)
 {
+	struct gsched_proc *p = m_proc(m);
 	struct g *self = m_g(m), *g;
 
 	/* A section of the caller's caller would go on in another goroutine. */
 	if (unlikely(m->shared->in_sched != 1))
 		fatal("park in a nested section");
 	stack_check(self);
-	g = pick_next_only(m);
-	if (unlikely(tracing(m)))
-		trace(m_proc(m), self, G_WAITING, why);
+	g = pick_next_only(p);
+	if (unlikely(tracing(p)))
+		trace(p, self, G_WAITING, why);
+	/*
+	 * A clock is too much for the fast path. Its P's time was right when the P last
+	 * looked around or was on g0: not more than 61 steps ago, but a G that computes
+	 * for long while others are queued and nobody preempts it makes these long.
+	 */
+	__atomic_store_n(&self->since, g ? p_local(p)->now : coarse_now(),
+			 __ATOMIC_RELAXED);
 	__atomic_store_n(&self->why, why, __ATOMIC_RELAXED);
 	__atomic_store_n(&self->state, G_WAITING, __ATOMIC_RELAXED);
 	leave_for(m, self, commit, arg);
@@ -488,11 +497,12 @@ static bool commit_free(struct g *g, void *arg)
 
 static ARCH_SWITCHES __attribute__((noreturn)) void g_end(struct m *m)
 {
-	struct g *self = m_g(m), *g = pick_next_only(m);
+	struct gsched_proc *p = m_proc(m);
+	struct g *self = m_g(m), *g = pick_next_only(p);
 
 	stack_check(self);
-	if (unlikely(tracing(m)))
-		trace(m_proc(m), self, G_DEAD, WAIT_NONE);
+	if (unlikely(tracing(p)))
+		trace(p, self, G_DEAD, WAIT_NONE);
 	__atomic_store_n(&self->state, G_DEAD, __ATOMIC_RELAXED);
 	leave_for(m, self, commit_free, NULL);
 	if (g) {
