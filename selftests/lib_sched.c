@@ -561,9 +561,9 @@ TEST_F(procs, deadlock_is_told)
 		TH_LOG("%s", buf);
 	EXPECT_TRUE(strstr(buf, "gsched: fatal: all goroutines are asleep - deadlock!\n"))
 		TH_LOG("%s", buf);
-	EXPECT_TRUE(strstr(buf, "\"stuck\": waiting, chan receive\n"))
+	EXPECT_TRUE(strstr(buf, "\"stuck\" [chan receive]:\n"))
 		TH_LOG("%s", buf);
-	EXPECT_TRUE(strstr(buf, "goroutine 1 \"\": waiting, chan receive\n"))
+	EXPECT_TRUE(strstr(buf, "goroutine 1 \"\" [chan receive]:\n"))
 		TH_LOG("%s", buf);
 }
 

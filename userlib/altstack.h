@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1 OR MIT */
-/* altstack.h: catching stack overflows. */
+/* altstack.h: handlers of signals, and the stacks that they run on. */
 #ifndef GS_ALTSTACK_H
 #define GS_ALTSTACK_H
 
@@ -14,6 +14,7 @@ struct altstack {
 };
 
 int overflow_handler_install(void);
+int quit_handler_install(void);
 int altstack_enter(struct altstack *s);
 void altstack_leave(struct altstack *s);
 

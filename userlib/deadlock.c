@@ -23,12 +23,11 @@
  * a little later, and take it for a stranger's: if an M has left in the last
  * second, who finds no hope but in other threads looks again after a while.
  */
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "dump.h"
 #include "proc.h"
 #include "stack.h"
 #include "timer.h"
@@ -83,29 +82,6 @@ static bool alive(struct g *g)
 	       __atomic_load_n(&g->state, __ATOMIC_RELAXED) != G_DEAD;
 }
 
-static void dump_g(struct g *g)
-{
-	uint32_t state = __atomic_load_n(&g->state, __ATOMIC_RELAXED);
-	char line[128];
-	int n;
-
-	n = snprintf(line, sizeof(line), "goroutine %llu \"%.*s\": %s%s%s\n",
-		     (unsigned long long)__atomic_load_n(&g->id, __ATOMIC_RELAXED),
-		     G_NAME_LEN, g->name, state_name(state),
-		     state == G_WAITING ? ", " : "",
-		     state == G_WAITING ? why_name(__atomic_load_n(&g->why, __ATOMIC_RELAXED)) : "");
-	if (write(STDERR_FILENO, line, n) != n)
-		return;
-}
-
-/** dump_goroutines - a line for each on standard error. */
-void dump_goroutines(void)
-{
-	for (uint32_t i = 0; i < stack_count(); i++)
-		if (alive(stack_g(i)))
-			dump_g(stack_g(i));
-}
-
 static bool waits_for_fd(struct g *g)
 {
 	enum wait_reason why = __atomic_load_n(&g->why, __ATOMIC_RELAXED);
@@ -156,7 +132,7 @@ static bool moved(uint64_t word, uint32_t ms)
 static int64_t check(uint64_t word, uint32_t ms)
 {
 	static const char text[] =
-		"gsched: fatal: all goroutines are asleep - deadlock!\n";
+		"gsched: fatal: all goroutines are asleep - deadlock!\n\n";
 
 	/* What costs a system call comes only if all the rest is without hope. */
 	if (hope())
@@ -166,7 +142,7 @@ static int64_t check(uint64_t word, uint32_t ms)
 	if (hope() || moved(word, ms))
 		return 0;
 	if (write(STDERR_FILENO, text, sizeof(text) - 1) > 0)
-		dump_goroutines();
+		dump_all(STDERR_FILENO, NULL);
 	abort();
 }
 

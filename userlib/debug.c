@@ -111,6 +111,10 @@ static bool set(struct word w)
 		return parse_count(v, 1, GSCHED_MAX_MS, &settings.max_ms);
 	if (has_value(w, "leave", &v))
 		return parse_count(v, 0, 1000000, &settings.leave_ms);
+	if (has_value(w, "sigquit", &v))
+		return parse_count(v, 0, 1, &settings.sigquit);
+	if (has_value(w, "leaks", &v))
+		return parse_count(v, 0, 1, &settings.leaks);
 	return set_flag(w);
 }
 

@@ -9,6 +9,7 @@ struct settings {
 	uint32_t setup_flags;		/* GSCHED_SETUP_* */
 	uint32_t max_ms;
 	uint32_t leave_ms;		/* 0: never */
+	uint32_t sigquit, leaks;	/* 0 or 1 */
 	uint64_t slice_ns, min_run_ns;	/* 0: the kernel's own */
 };
 

@@ -57,7 +57,6 @@ int64_t idle_begin(void);
 void idle_end(void);
 void idle_left(void);
 void idle_reset(void);
-void dump_goroutines(void);
 const char *state_name(enum g_state state);
 const char *why_name(enum wait_reason why);
 

@@ -23,6 +23,7 @@
 #include "gfree.h"
 #include "altstack.h"
 #include "debug.h"
+#include "dump.h"
 #include "fdtable.h"
 #include "runtime.h"
 #include "stack.h"
@@ -201,6 +202,8 @@ static int start(void)
 	if (err)
 		return err;
 	err = settings_read();
+	if (!err)
+		err = quit_handler_install();
 	if (err)
 		return err;
 	membarrier_register();
@@ -229,6 +232,8 @@ static void main_g(void *arg)
 	program.result = program.fn(program.argc, program.argv);
 	if (!m_self())
 		exit(program.result);
+	if (settings.leaks)
+		leaks_report();
 	m = sec_enter();
 	stop();
 	/* Leaves the section for ever. */
