@@ -278,7 +278,7 @@ TEST_GO(parked_ways)
 	unsigned int seed = test_seed();
 	struct backtrace b;
 
-	for (int i = 0; i < 100; i++) {
+	for (int i = 0; i < 30; i++) {
 		struct walk w = { .way = rnd(&seed), .depth = rnd(&seed) % 6 };
 
 		park_walker(&w);
@@ -410,7 +410,7 @@ TEST_GO(broken_stacks)
 	set_parked(NULL);
 	go(broken, never);
 	wait_parked();
-	for (int i = 0; i < TIMES(100000); i++) {
+	for (int i = 0; i < TIMES(20000); i++) {
 		regs.known = 0;
 		for (int r = 0; r < REGS; r++)
 			regs_set(&regs, r, junk_word());
@@ -422,7 +422,7 @@ TEST_GO(broken_stacks)
 			junk[rnd(&junk_seed) % JUNK] = junk_word();
 	}
 	/* They did go somewhere. */
-	CHECK(frames > (uint64_t)TIMES(100000) * 101 / 100);
+	CHECK(frames > (uint64_t)TIMES(20000) * 101 / 100);
 	unpark_walker();
 }
 
