@@ -80,14 +80,20 @@ void arch_entry(void);
 extern const char arch_entry_return[];
 
 /**
- * arch_ctx_init - make @ctx start a goroutine on the stack that ends at @top
+ * arch_first_sp - where a goroutine begins on the stack that ends at @top
  *
  * Nobody writes to the two highest words: they stay zero, as they were mapped. Valgrind
  * takes them for a return address, and so ends its backtraces there.
  */
+static inline uintptr_t arch_first_sp(const void *top)
+{
+	return ((uintptr_t)top & ~15UL) - 16;
+}
+
+/** arch_ctx_init - make @ctx start a goroutine there. */
 static inline void arch_ctx_init(struct arch_ctx *ctx, void *top)
 {
-	ctx->sp = (void *)(((uintptr_t)top & ~15UL) - 16);
+	ctx->sp = (void *)arch_first_sp(top);
 	ctx->pc = (void *)arch_entry;
 	ctx->bp = (void *)0;
 	ctx->bx = (void *)0;

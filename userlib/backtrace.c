@@ -62,15 +62,15 @@ static void add(struct backtrace *b, uintptr_t pc)
 }
 
 /*
- * The end: arch_entry, and before it g_start, of which nobody wants to hear. Only at the
- * goroutine's first word is it believed.
+ * The end: arch_entry, and before it g_start, of which nobody wants to hear. Only where
+ * the goroutine's stack begins is it believed.
  */
 static bool at_entry(struct backtrace *b, const struct regs *regs, const struct g *g)
 {
 	if (!g || regs->r[REG_NR_PC] != (uintptr_t)arch_entry_return)
 		return false;
 	b->nr--;
-	b->whole = regs->r[REG_NR_SP] == ((uintptr_t)g & ~15UL);
+	b->whole = regs->r[REG_NR_SP] == arch_first_sp(g);
 	return true;
 }
 
