@@ -92,6 +92,7 @@ static int start_memory(void)
 	rt.procs = map(GSCHED_MAX_PROCS * sizeof(*rt.procs));
 	rt.slots = map(MAX_SLOTS * sizeof(*rt.slots));
 	ep.ms = map(MAX_MS * sizeof(*ep.ms));
+	rt.ms = ep.ms;
 	ep.watch = map(MAX_SLOTS * sizeof(*ep.watch));
 	ep.slot_of = map(MAX_SLOTS * sizeof(*ep.slot_of));
 	ep.free_slots = map(MAX_SLOTS * sizeof(*ep.free_slots));

@@ -177,6 +177,7 @@ static int setup(uint32_t nr_procs)
 	rt.procs = map(GSCHED_OFF_PROCS, GSCHED_MAX_PROCS * sizeof(*rt.procs));
 	rt.slots = map(GSCHED_OFF_SLOTS, be.slots_size);
 	be.ms = map(GSCHED_OFF_MS, settings.max_ms * sizeof(*be.ms));
+	rt.ms = be.ms;
 	return rt.shared && rt.procs && rt.slots && be.ms ? 0 : -ENOMEM;
 }
 

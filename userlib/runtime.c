@@ -25,6 +25,7 @@
 #include "debug.h"
 #include "dump.h"
 #include "fdtable.h"
+#include "mtable.h"
 #include "runtime.h"
 #include "stack.h"
 #include "timer.h"
@@ -133,6 +134,7 @@ static void forget(void)
 	g_ids_reset();
 	fdtable_reset();
 	trace_reset();
+	mtable_reset();
 	memset(&rt, 0, sizeof(rt));
 	rt_nr_ms = 0;
 	idle_reset();

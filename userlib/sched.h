@@ -86,6 +86,7 @@ struct runtime {
 	struct gsched_shared *shared;
 	struct gsched_proc *procs;	/* [max_procs] */
 	struct gsched_slot *slots;	/* [max_slots] */
+	struct gsched_m *ms;		/* [ever registered] */
 	uint32_t max_procs;
 	uint32_t seen_procs;		/* Ps that exist or ever did */
 	uint32_t cpus;			/* that the process may use */

@@ -10,6 +10,7 @@
 
 #include "futex.h"
 #include "altstack.h"
+#include "mtable.h"
 #include "runtime.h"
 
 enum {
@@ -40,6 +41,7 @@ static void m_run(struct m *m, struct start *start)
 		return;
 	}
 	m_set_g(m, NULL);
+	mtable_add(m);
 	__atomic_store_n(&m->shared->in_sched, 1, __ATOMIC_RELAXED);
 	arch_set_m(m);
 	start_tell(start, START_DONE);
@@ -48,6 +50,7 @@ static void m_run(struct m *m, struct start *start)
 	if (!m->leaving)
 		m_schedule(m);
 	arch_set_m(NULL);
+	mtable_del(m);
 	/* Still in its section: the kernel does not care whether it has a P. */
 	rt.backend->m_unregister(m);
 }

@@ -213,6 +213,7 @@ static struct g *slot_init(uint32_t slot)
 
 	g->slot = slot;
 	san_g_new(&g->san, base + GSCHED_STACK_GUARD, g);
+	__atomic_store_n(&g->state, G_DEAD, __ATOMIC_RELAXED);
 	if (!guard_slot(base)) {
 		g->canary = (uint64_t *)(base + GSCHED_STACK_GUARD);
 		*g->canary = STACK_CANARY;
