@@ -3,7 +3,6 @@
 #include "lib_check.h"
 
 #include <errno.h>
-#include <sched.h>
 
 static int running, most, stop;
 
@@ -108,26 +107,6 @@ static void wrong(void)
 TEST(maxprocs_limits)
 {
 	EXPECT_EQ(0, run_on(3, wrong));
-}
-
-static int own_number(int argc, char **argv)
-{
-	(void)argc;
-	(void)argv;
-	return gs_set_maxprocs(0);
-}
-
-TEST(default_is_the_allowed_cpus)
-{
-	cpu_set_t set;
-
-	ASSERT_EQ(0, sched_getaffinity(0, sizeof(set), &set));
-	unsetenv("GSCHED_MAXPROCS");
-	EXPECT_EQ(CPU_COUNT(&set), gs_main(own_number, 0, NULL));
-	setenv("GSCHED_MAXPROCS", "nonsense", 1);
-	EXPECT_EQ(CPU_COUNT(&set), gs_main(own_number, 0, NULL));
-	setenv("GSCHED_MAXPROCS", "5", 1);
-	EXPECT_EQ(5, gs_main(own_number, 0, NULL));
 }
 
 /* The Gs of a P that retires, in its ring, next to run, and sleeping, all go on. */

@@ -31,6 +31,7 @@
 #include "proc.h"
 #include "stack.h"
 #include "timer.h"
+#include "watch.h"
 
 #define ENDS_WITHIN	(1000 * 1000000LL)	/* a thread, after its M has left */
 #define LOOK_AGAIN	(100 * 1000000LL)
@@ -98,12 +99,15 @@ static bool any_fd_waiter(void)
 	return false;
 }
 
-/* The Ms and the thread in gs_main. A directory's links are itself, "." and its children. */
+/*
+ * The Ms, the thread in gs_main, and the watcher. A directory's links are itself, "."
+ * and its children.
+ */
 static bool other_threads(uint32_t ms)
 {
 	struct stat st;
 
-	return stat("/proc/self/task", &st) || st.st_nlink - 2 != ms + 1;
+	return stat("/proc/self/task", &st) || st.st_nlink - 2 != ms + 1 + watch_threads();
 }
 
 static bool hope(void)
@@ -165,15 +169,21 @@ void idle_end(void)
 	__atomic_fetch_add(&idle_word, (1ULL << 32) - 1, __ATOMIC_SEQ_CST);
 }
 
+/** idle_count - how many Ms sleep. */
+uint32_t idle_count(void)
+{
+	return (uint32_t)__atomic_load_n(&idle_word, __ATOMIC_RELAXED);
+}
+
 /** idle_left - an M leaves: its thread will end soon. */
 void idle_left(void)
 {
 	__atomic_store_n(&left_at, gs_now(), __ATOMIC_RELAXED);
 }
 
-/** idle_reset - for a new runtime. */
+/** idle_reset - for a new runtime. The old one's threads may still be ending. */
 void idle_reset(void)
 {
 	idle_word = 0;
-	left_at = 0;
+	left_at = gs_now();
 }

@@ -16,6 +16,7 @@
 #define MAX_MS		10000		/* as Go */
 #define LEAVE_MS	5000
 #define NS_PER_MS	1000000ULL
+#define MAX_INTERVAL	1000000		/* ms */
 
 struct settings settings;
 
@@ -110,11 +111,17 @@ static bool set(struct word w)
 	if (has_value(w, "maxms", &v))
 		return parse_count(v, 1, GSCHED_MAX_MS, &settings.max_ms);
 	if (has_value(w, "leave", &v))
-		return parse_count(v, 0, 1000000, &settings.leave_ms);
+		return parse_count(v, 0, MAX_INTERVAL, &settings.leave_ms);
+	if (has_value(w, "schedtrace", &v))
+		return parse_count(v, 0, MAX_INTERVAL, &settings.schedtrace_ms);
+	if (has_value(w, "scheddetail", &v))
+		return parse_count(v, 0, 1, &settings.scheddetail);
 	if (has_value(w, "sigquit", &v))
 		return parse_count(v, 0, 1, &settings.sigquit);
 	if (has_value(w, "leaks", &v))
 		return parse_count(v, 0, 1, &settings.leaks);
+	if (has_value(w, "profile", &v))
+		return parse_count(v, 0, 1, &settings.profile);
 	return set_flag(w);
 }
 

@@ -11,6 +11,9 @@ struct settings {
 	uint32_t leave_ms;		/* 0: never */
 	uint32_t sigquit, leaks;	/* 0 or 1 */
 	uint64_t slice_ns, min_run_ns;	/* 0: the kernel's own */
+	uint32_t schedtrace_ms;		/* 0: no */
+	uint32_t scheddetail;
+	uint32_t profile;
 };
 
 /* Written before the runtime starts. */

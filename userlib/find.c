@@ -23,6 +23,7 @@
 #include "gfree.h"
 #include "proc.h"
 #include "timer.h"
+#include "watch.h"
 
 #define STEAL_ROUNDS	4
 #define POLL_INTERVAL	20000		/* ns between looks at descriptors while busy */
@@ -100,7 +101,8 @@ static bool linger(struct m *m)
 	struct gsched_proc *p = m_proc(m);
 
 	if (rt.backend->poll ||
-	    __atomic_load_n(&rt.shared->nr_procs, __ATOMIC_RELAXED) >= rt.cpus)
+	    __atomic_load_n(&rt.shared->nr_procs, __ATOMIC_RELAXED) >=
+	    __atomic_load_n(&rt.cpus, __ATOMIC_RELAXED))
 		return false;
 	for (int i = 0; i < LINGER_SPINS; i++) {
 		if (__atomic_load_n(&p->inbox, __ATOMIC_RELAXED) || global_len() ||
@@ -132,6 +134,7 @@ void m_idle(struct m *m)
 		look_again = deadline;
 	err = rt.backend->idle(m, look_again, &reason);
 	idle_end();
+	watch_work();
 	timers_sleep_end(deadline);
 	m->leaving = err;
 	m->spinning = !err && reason == GSCHED_IDLE_WORK;

@@ -56,6 +56,7 @@ void inbox_push(struct gsched_proc *p, uint32_t node, struct g *g);
 int64_t idle_begin(void);
 void idle_end(void);
 void idle_left(void);
+uint32_t idle_count(void);
 void idle_reset(void);
 const char *state_name(enum g_state state);
 const char *why_name(enum wait_reason why);
@@ -64,6 +65,7 @@ const char *why_name(enum wait_reason why);
 bool runtime_runs(void);
 extern uint32_t rt_nr_ms;
 extern uint32_t rt_epoch;
+uintptr_t g_entry(struct g *g);
 void exit_outside(void) __attribute__((noreturn));
 
 #endif /* GS_PROC_H */

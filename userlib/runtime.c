@@ -22,13 +22,16 @@
 
 #include "gfree.h"
 #include "altstack.h"
+#include "cpus.h"
 #include "debug.h"
 #include "dump.h"
 #include "fdtable.h"
+#include "info.h"
 #include "mtable.h"
 #include "runtime.h"
 #include "stack.h"
 #include "timer.h"
+#include "watch.h"
 
 enum {
 	NONE,
@@ -58,73 +61,45 @@ static struct {
 
 /* ------------------------------------------------------------------ settings */
 
-static uint32_t allowed_cpus(void)
-{
-	cpu_set_t *set;
-	int n = 1024;
-	uint32_t cpus = 1;
-
-	while ((set = CPU_ALLOC(n))) {
-		size_t size = CPU_ALLOC_SIZE(n);
-		bool done = !sched_getaffinity(0, size, set);
-
-		if (done)
-			cpus = CPU_COUNT_S(size, set);
-		CPU_FREE(set);
-		if (done || errno != EINVAL)
-			break;
-		n *= 2;
-	}
-	return cpus;
-}
-
-static uint32_t wanted_procs(void)
-{
-	const char *s = getenv("GSCHED_MAXPROCS");
-	long n = s ? strtol(s, NULL, 10) : 0;
-
-	if (n <= 0)
-		n = rt.cpus;
-	return n < GSCHED_MAX_PROCS ? n : GSCHED_MAX_PROCS;
-}
-
 static void membarrier_register(void)
 {
 	rt.membarrier = !syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED,
 				 0, 0);
 }
 
-static int start_backend(const struct backend *b)
+static int start_backend(const struct backend *b, uint32_t procs, const char *why)
 {
 	rt.backend = b;
-	return b->start(wanted_procs());
+	info_backend_why(why);
+	return b->start(procs);
 }
 
-static int choose_backend(void)
+/* The module, if that works. */
+static int start_any_backend(uint32_t procs)
+{
+	int err = start_backend(&module_backend, procs, "/dev/gsched can be opened");
+
+	if (!err)
+		return 0;
+	return start_backend(&epoll_backend, procs,
+			     info_text("/dev/gsched: %s, so the portable backend",
+				       strerror(-err)));
+}
+
+static int choose_backend(uint32_t procs)
 {
 	const char *name = getenv("GSCHED_BACKEND");
 
 	if (!name || !*name)
-		return start_backend(&module_backend) ? start_backend(&epoll_backend) : 0;
+		return start_any_backend(procs);
 	if (!strcmp(name, module_backend.name))
-		return start_backend(&module_backend);
+		return start_backend(&module_backend, procs, "GSCHED_BACKEND=module");
 	if (!strcmp(name, epoll_backend.name))
-		return start_backend(&epoll_backend);
+		return start_backend(&epoll_backend, procs, "GSCHED_BACKEND=epoll");
 	return -EINVAL;
 }
 
 /* ------------------------------------------------------------ start and stop */
-
-/* The first @n Ps exist: those who look at all Ps look at them too. */
-static void procs_seen(uint32_t n)
-{
-	uint32_t seen = rt.seen_procs;
-
-	if (n <= seen)
-		return;
-	__atomic_store_n(&rt.seen_procs, n, __ATOMIC_RELEASE);
-	trace_procs(seen, n);
-}
 
 static void forget(void)
 {
@@ -134,7 +109,10 @@ static void forget(void)
 	g_ids_reset();
 	fdtable_reset();
 	trace_reset();
+	watch_reset();
 	mtable_reset();
+	cpus_reset();
+	info_reset();
 	memset(&rt, 0, sizeof(rt));
 	rt_nr_ms = 0;
 	idle_reset();
@@ -209,11 +187,10 @@ static int start(void)
 	if (err)
 		return err;
 	membarrier_register();
-	rt.cpus = allowed_cpus();
-	err = choose_backend();
+	err = choose_backend(cpus_start());
 	if (err)
 		return err;
-	procs_seen(__atomic_load_n(&rt.shared->nr_procs, __ATOMIC_RELAXED));
+	cpus_started();
 	return 0;
 }
 
@@ -257,7 +234,9 @@ static int start_program(void)
 	g_init(NULL, g, main_g, NULL);
 	g_list_add(&l, g);
 	global_put(&l);
-	err = m_spawn();
+	err = watch_start();
+	if (!err)
+		err = m_spawn();
 	if (err)
 		stop();
 	return err;
@@ -266,6 +245,7 @@ static int start_program(void)
 /* Foreign threads that came in before the state changed must be out. */
 static void leave(void)
 {
+	watch_stop();
 	__atomic_store_n(&state, LEAVING, __ATOMIC_SEQ_CST);
 	while (__atomic_load_n(&foreigners, __ATOMIC_SEQ_CST))
 		sched_yield();
@@ -384,37 +364,6 @@ int gs_go(void (*fn)(void *), void *arg)
 	ready(m, g);
 	sec_leave(m);
 	return 0;
-}
-
-static int set_procs(uint32_t n)
-{
-	static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-	int old, err = 0;
-
-	pthread_mutex_lock(&lock);
-	old = __atomic_load_n(&rt.shared->nr_procs, __ATOMIC_RELAXED);
-	if (n && n != (uint32_t)old)
-		err = rt.backend->set_procs(n);
-	if (!err)
-		procs_seen(n);
-	pthread_mutex_unlock(&lock);
-	return err ? err : old;
-}
-
-int gs_set_maxprocs(int n)
-{
-	struct m *m;
-	int ret;
-
-	if (n > GSCHED_MAX_PROCS || !runtime_enter())
-		return -EINVAL;
-	ret = set_procs(n > 0 ? n : 0);
-	m = sec_enter();
-	if (any_work())
-		wake_idle();
-	sec_leave(m);
-	runtime_leave();
-	return ret;
 }
 
 /* --------------------------------------------------------------- small things */

@@ -433,6 +433,18 @@ int64_t timers_next(void)
 	return next ? next - rt.clock_offset : 0;
 }
 
+/** timers_count - how many are armed on a P. In a section. */
+uint32_t timers_count(struct gsched_proc *p)
+{
+	struct timers *ts = &p_local(p)->timers;
+	uint32_t n;
+
+	rt_lock(&ts->lock);
+	n = ts->nr;
+	rt_unlock(&ts->lock);
+	return n;
+}
+
 /* ------------------------------------------------------------- sleepers, Ps */
 
 /** timers_sleep_begin - an M is about to sleep until @deadline (0: for ever). */

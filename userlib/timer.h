@@ -6,6 +6,7 @@
 #include "p.h"
 
 int64_t timers_next(void);
+uint32_t timers_count(struct gsched_proc *p);
 bool timers_run(struct m *m, struct gsched_proc *p, int64_t *now);
 bool timers_run_all(struct m *m);
 int timers_move(struct gsched_proc *from, struct gsched_proc *to);
