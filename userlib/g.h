@@ -13,6 +13,7 @@
  * state,   the M that runs the G, or who makes   dumps, as hints
  *  why,     it ready
  *  since
+ * prof     as state; see profile.c                profile.c
  * others   gs_go, before the G is published      its own M, dumps
  */
 #ifndef GS_G_H
@@ -22,9 +23,26 @@
 #include <stdint.h>
 
 #include "arch_x86_64.h"
+#include "gsched.h"
 #include "sanitize.h"
 
 #define G_NAME_LEN 16
+
+/* What a G has done, up to @since; whole words, see profile.c. */
+struct g_record {
+	uint32_t run;			/* the profile; 0: none */
+	uint32_t state;			/* since @since */
+	uint64_t id;			/* of the G */
+	uintptr_t fn;			/* it was started with */
+	int64_t since;
+	int64_t cpu;			/* while executing: its thread's CPU time then */
+	struct gs_times times;
+};
+
+struct g_prof {
+	uint32_t seq;
+	struct g_record record;
+};
 
 struct g {
 	/* One cache line: all that a switch touches. */
@@ -43,6 +61,7 @@ struct g {
 	char name[G_NAME_LEN];
 	uint32_t slot;
 	struct san_ctx san;
+	struct g_prof prof;
 } __attribute__((aligned(64)));
 
 /*

@@ -207,7 +207,8 @@ static void member_init(struct g *g, gs_group *grp, int (*fn)(void *), void *arg
 
 	*mb = (struct member){ .group = grp, .fn = fn, .fn_arg = arg };
 	arch_ctx_init(&g->ctx, mb);
-	g->member = mb;
+	/* For those who look from outside. */
+	__atomic_store_n(&g->member, mb, __ATOMIC_RELEASE);
 }
 
 static void member_add(struct m *m, struct g *g, gs_group *grp)
@@ -234,7 +235,7 @@ struct m *member_leave(struct m *m, struct g *g)
 	/* Only a member in a list is made busy. */
 	if (unlikely(__atomic_load_n(&mb->busy, __ATOMIC_ACQUIRE)))
 		wait_busy(mb);
-	g->member = NULL;
+	__atomic_store_n(&g->member, NULL, __ATOMIC_RELAXED);
 	rt_lock(group_lock(grp));
 	put_unlock(m, grp);
 	return m;

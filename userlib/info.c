@@ -18,7 +18,6 @@
 #include "dump.h"
 #include "info.h"
 #include "runtime.h"
-#include "stack.h"
 
 struct text {
 	struct text *next;
@@ -133,14 +132,6 @@ static const char *features_why(void)
 	return features_told(flags, "the module cannot use the kernel's task_work_add");
 }
 
-/* Not exact while some are born or end. */
-static uint64_t living(void)
-{
-	uint32_t all = stack_count(), dead = gfree_count();
-
-	return dead < all ? all - dead : 0;
-}
-
 int gs_info(struct gs_info *info, size_t size)
 {
 	if (size != sizeof(*info) || !runtime_enter())
@@ -151,7 +142,7 @@ int gs_info(struct gs_info *info, size_t size)
 		.features_why = features_why(),
 		.features = rt.features,
 		.threads = __atomic_load_n(&rt_nr_ms, __ATOMIC_RELAXED),
-		.goroutines = living(),
+		.goroutines = g_count(),
 	};
 	info->procs = cpus_procs(&info->procs_why);
 	runtime_leave();

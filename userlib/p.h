@@ -9,7 +9,8 @@
  * countdown .. owner                          owner
  *  id_end
  * now          owner                          owner
- * trace        trace_start, trace_stop        owner
+ * trace,       trace.c                        owner
+ *  traced
  * trace_busy   owner                          trace_stop
  * old_turn,    owner                          owner
  *  rescue
@@ -50,6 +51,7 @@ struct p_local {
 	uint32_t old_turn;		/* head + 1 after a G that has waited runs */
 	uint32_t rescue;		/* the dead P to look at next */
 	uint32_t now;			/* the time, see coarse.h, a while ago */
+	bool traced;			/* events are recorded, or times accounted */
 
 	struct timers timers __attribute__((aligned(64)));
 

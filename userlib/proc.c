@@ -16,6 +16,7 @@
 #include "group.h"
 #include "once.h"
 #include "proc.h"
+#include "profile.h"
 #include "stack.h"
 
 #define ID_BATCH 16
@@ -118,9 +119,11 @@ static void queue_next(struct m *m, struct g *g)
 
 static void set_runnable(struct m *m, struct g *g)
 {
-	__atomic_store_n(&g->state, G_RUNNABLE, __ATOMIC_RELAXED);
 	if (m)
 		trace(m_proc(m), g, G_RUNNABLE, WAIT_NONE);
+	else
+		profile(g, G_RUNNABLE);
+	__atomic_store_n(&g->state, G_RUNNABLE, __ATOMIC_RELAXED);
 }
 
 /* When the runtime has ended, or is about to, nobody runs the G any more. */
@@ -480,9 +483,9 @@ void g_init(struct m *m, struct g *g, void (*fn)(void *), void *arg)
 {
 	arch_ctx_init(&g->ctx, g);
 	__atomic_store_n(&g->id, new_id(m), __ATOMIC_RELAXED);
-	g->fn = fn;
+	__atomic_store_n(&g->fn, fn, __ATOMIC_RELAXED);
 	g->arg = arg;
-	g->member = NULL;
+	__atomic_store_n(&g->member, NULL, __ATOMIC_RELAXED);
 	g->once_runs = NULL;
 	g->name[0] = '\0';
 	san_g_start(&g->san, stack_low(g), g);

@@ -26,8 +26,10 @@
 #include "debug.h"
 #include "dump.h"
 #include "fdtable.h"
+#include "group.h"
 #include "info.h"
 #include "mtable.h"
+#include "profile.h"
 #include "runtime.h"
 #include "stack.h"
 #include "timer.h"
@@ -110,6 +112,7 @@ static void forget(void)
 	fdtable_reset();
 	trace_reset();
 	watch_reset();
+	profile_reset();
 	mtable_reset();
 	cpus_reset();
 	info_reset();
@@ -191,6 +194,7 @@ static int start(void)
 	if (err)
 		return err;
 	cpus_started();
+	profile_env();
 	return 0;
 }
 
@@ -219,6 +223,17 @@ static void main_g(void *arg)
 	sec_leave(m);
 }
 
+/** g_entry - the function that the program has started @g with. */
+uintptr_t g_entry(struct g *g)
+{
+	void (*fn)(void *) = __atomic_load_n(&g->fn, __ATOMIC_RELAXED);
+	struct member *mb = __atomic_load_n(&g->member, __ATOMIC_ACQUIRE);
+
+	if (fn == main_g)
+		return (uintptr_t)program.fn;
+	return mb ? (uintptr_t)mb->fn : (uintptr_t)fn;
+}
+
 /*
  * The first goroutine waits in the global queue for the first M. Nobody is woken for
  * it: that would ask for one M more.
@@ -245,11 +260,15 @@ static int start_program(void)
 /* Foreign threads that came in before the state changed must be out. */
 static void leave(void)
 {
+	bool gone;
+
 	watch_stop();
 	__atomic_store_n(&state, LEAVING, __ATOMIC_SEQ_CST);
 	while (__atomic_load_n(&foreigners, __ATOMIC_SEQ_CST))
 		sched_yield();
-	if (!ms_gone(LEAVE_WAIT))
+	gone = ms_gone(LEAVE_WAIT);
+	profile_end();
+	if (!gone)
 		return;
 	cleanup();
 	__atomic_store_n(&state, NONE, __ATOMIC_RELEASE);

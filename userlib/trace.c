@@ -2,9 +2,9 @@
 /*
  * trace.c: recording of scheduling events.
  *
- * Each P has a ring that its owner writes. While events are recorded every P has
- * ATTN_TRACE set, so that its steps take the slow paths, which record; otherwise
- * the fast paths know nothing of traces.
+ * Each P has a ring that its owner writes. While events are recorded, or times are
+ * accounted (profile.c), every P has ATTN_TRACE set, so that its steps take the slow
+ * paths, which record; otherwise the fast paths know nothing of traces.
  *
  *   owner                              gs_trace_stop
  *   trace_busy = 1                     trace = NULL
@@ -26,6 +26,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "output.h"
+#include "profile.h"
 #include "runtime.h"
 
 struct event {
@@ -76,6 +78,7 @@ void trace_record(struct gsched_proc *p, struct g *g, enum g_state state,
 	struct p_local *l = p_local(p);
 	struct trace_ring *r;
 
+	profile(g, state);
 	__atomic_store_n(&l->trace_busy, 1, __ATOMIC_RELAXED);
 	if (rt.membarrier)
 		barrier();
@@ -119,11 +122,15 @@ static void proc_on(uint32_t proc)
 {
 	__atomic_fetch_or(&rt.procs[proc].attention, ATTN_TRACE, __ATOMIC_RELAXED);
 	__atomic_store_n(&p_local(rt.procs + proc)->trace, rings[proc], __ATOMIC_RELEASE);
+	__atomic_store_n(&p_local(rt.procs + proc)->traced, true, __ATOMIC_RELEASE);
 }
 
 static void proc_off(uint32_t proc)
 {
 	__atomic_store_n(&p_local(rt.procs + proc)->trace, NULL, __ATOMIC_SEQ_CST);
+	if (profiling())
+		return;
+	__atomic_store_n(&p_local(rt.procs + proc)->traced, false, __ATOMIC_RELAXED);
 	__atomic_fetch_and(&rt.procs[proc].attention, ~ATTN_TRACE, __ATOMIC_SEQ_CST);
 }
 
@@ -158,9 +165,21 @@ static int start(size_t events)
 void trace_procs(uint32_t from, uint32_t to)
 {
 	pthread_mutex_lock(&lock);
-	for (uint32_t i = from; size && i < to; i++)
-		if (!ring_make(i))
+	for (uint32_t i = from; i < to; i++) {
+		bool ring = size && !ring_make(i);
+
+		if (ring || profiling())
 			proc_on(i);
+	}
+	pthread_mutex_unlock(&lock);
+}
+
+/** trace_states - from now on profile() is called at each change of a G's state. */
+void trace_states(void)
+{
+	pthread_mutex_lock(&lock);
+	for (uint32_t i = 0; i < seen_procs(); i++)
+		proc_on(i);
 	pthread_mutex_unlock(&lock);
 }
 
@@ -217,21 +236,6 @@ static struct event **sorted(size_t *n)
 			all[(*n)++] = ring_event(rings[i], j);
 	qsort(all, *n, sizeof(struct event *), earlier);
 	return all;
-}
-
-static int write_all(int fd, const char *buf, size_t len)
-{
-	while (len) {
-		ssize_t n = write(fd, buf, len);
-
-		if (n < 0 && errno != EINTR)
-			return -errno;
-		if (n > 0) {
-			buf += n;
-			len -= n;
-		}
-	}
-	return 0;
 }
 
 static size_t format(char *buf, size_t room, const struct event *e)

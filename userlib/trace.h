@@ -10,13 +10,18 @@
 void trace_record(struct gsched_proc *p, struct g *g, enum g_state state,
 		  enum wait_reason why);
 void trace_procs(uint32_t from, uint32_t to);
+void trace_states(void);
 void trace_reset(void);
 
-/* trace - the event, if events are recorded. In a section, by the P's owner. */
+/*
+ * trace - @g is about to enter @state, if anybody wants to know
+ *
+ * In a section, by the P's owner; before @g->state says so.
+ */
 static inline void trace(struct gsched_proc *p, struct g *g, enum g_state state,
 			 enum wait_reason why)
 {
-	if (unlikely(__atomic_load_n(&p_local(p)->trace, __ATOMIC_RELAXED)))
+	if (unlikely(__atomic_load_n(&p_local(p)->traced, __ATOMIC_RELAXED)))
 		trace_record(p, g, state, why);
 }
 
