@@ -210,7 +210,7 @@ TEST_GO(tick)
 /* Ticks that nobody receives are not made up for. */
 TEST_GO(slow_reader)
 {
-	const int64_t period = 60 * MS;
+	const int64_t period = 40 * MS;
 	int64_t begin = gs_now(), first, next;
 	gs_chan *t = gs_tick(period);
 
@@ -258,7 +258,7 @@ TEST_GO(unref_while_firing)
 	unsigned int r = test_seed();
 	int i;
 
-	for (i = 0; i < TIMES(20000); i++) {
+	for (i = 0; i < TIMES(8000); i++) {
 		int64_t ns = rnd(&r) % 3000, until;
 		gs_chan *t = i % 2 ? gs_tick(ns + 1) : gs_after(ns);
 
@@ -509,7 +509,7 @@ static void stress_g(void *arg)
 	unsigned int r = __atomic_add_fetch(&s->seed, 77, __ATOMIC_RELAXED);
 	int i;
 
-	for (i = 0; i < TIMES(4000); i++)
+	for (i = 0; i < TIMES(2500); i++)
 		stress_step(s, &r);
 	gs_wg_done(&s->wg);
 }
@@ -556,7 +556,7 @@ TEST_GO(stop_races_fire)
 	gs_chan *t[2] = { gs_after(NEVER), gs_tick(NEVER) };
 	int i, k;
 
-	for (i = 0; i < TIMES(10000); i++) {
+	for (i = 0; i < TIMES(4000); i++) {
 		int64_t ns[2] = { 1 + rnd(&r) % 30000, 1 + rnd(&r) % 30000 }, until;
 
 		for (k = 0; k < 2; k++)
@@ -629,7 +629,7 @@ static long switches(void)
  */
 TEST_GO(idle_until_the_next)
 {
-	gs_chan *t = gs_tick(200 * MS);
+	gs_chan *t = gs_tick(100 * MS);
 	long before, n;
 	int i;
 
