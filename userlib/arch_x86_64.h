@@ -75,6 +75,24 @@ arch_switch(struct arch_ctx *from, const struct arch_ctx *to)
 		       "memory", "cc" ARCH_CLOBBER_AVX512);
 }
 
+/**
+ * arch_ctx_here - make @ctx say that the goroutine stands here, for backtraces
+ *
+ * True as long as the function does not return.
+ */
+static inline __attribute__((always_inline)) void arch_ctx_here(struct arch_ctx *ctx)
+{
+	asm volatile("leaq	1f(%%rip), %%rax\n\t"
+		     "movq	%%rsp, 0(%0)\n\t"
+		     "movq	%%rax, 8(%0)\n\t"
+		     "movq	%%rbp, 16(%0)\n\t"
+		     "movq	%%rbx, 24(%0)\n"
+		     "1:\n"
+		     :
+		     : "r" (ctx)
+		     : "rax", "memory");
+}
+
 /* switch_x86_64.S: where a new goroutine starts; calls g_start(), which never returns. */
 void arch_entry(void);
 extern const char arch_entry_return[];

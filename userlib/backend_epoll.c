@@ -32,9 +32,13 @@ static void proc_off(uint32_t proc)
 	}
 }
 
+/*
+ * The caller holds a mutex, and all Ms may come to wait for it, each with its P: this must
+ * not be where the G is made to wait for one. It will be asked again soon.
+ */
 static int epoll_set_procs(uint32_t n)
 {
-	struct m *m = sec_enter();
+	struct m *m = sec_enter_m();
 	uint32_t old;
 
 	rt_lock(&ep.lock);
@@ -47,7 +51,8 @@ static int epoll_set_procs(uint32_t n)
 	if (n > ep.made_procs)
 		ep.made_procs = n;
 	rt_unlock(&ep.lock);
-	sec_leave(m);
+	if (m)
+		sec_leave_quiet(m);
 	return 0;
 }
 
@@ -151,6 +156,7 @@ static void epoll_stop(void)
 
 	rt_lock(&ep.lock);
 	ep.down = true;
+	wanters_stop();
 	rt_unlock(&ep.lock);
 	if (write(ep.downfd, &one, sizeof(one)) < 0)
 		fatal("eventfd: %s", strerror(errno));
@@ -165,6 +171,8 @@ const struct backend epoll_backend = {
 	.set_procs = epoll_set_procs,
 	.m_register = epoll_m_register,
 	.m_unregister = epoll_m_unregister,
+	.acquire = epoll_acquire,
+	.release = epoll_release,
 	.idle = epoll_idle,
 	.wake = epoll_wake,
 	.spawner = epoll_spawner,

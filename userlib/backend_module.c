@@ -22,6 +22,7 @@
 #include "debug.h"
 #include "proc.h"
 #include "stack.h"
+#include "timer.h"
 
 static struct {
 	int fd, spare;			/* -1: not open */
@@ -74,6 +75,24 @@ static int module_acquire(struct m *m)
 	return ctl(GSCHED_IOC_ACQUIRE, &a);
 }
 
+static int module_wake(void)
+{
+	struct gsched_wake a = { 0 };
+
+	return ctl(GSCHED_IOC_WAKE, &a);
+}
+
+static int module_release(struct m *m)
+{
+	int err = ctl(GSCHED_IOC_RELEASE, NULL);
+
+	(void)m;
+	/* The kernel sees to the queues; the timers need an M that sleeps for them. */
+	if (timers_overslept())
+		module_wake();
+	return err;
+}
+
 static int module_idle(struct m *m, int64_t deadline, uint32_t *reason)
 {
 	struct gsched_idle a = { .leave_ms = settings.leave_ms };
@@ -86,13 +105,6 @@ static int module_idle(struct m *m, int64_t deadline, uint32_t *reason)
 	err = ctl(GSCHED_IOC_IDLE, &a);
 	*reason = a.reason;
 	return err;
-}
-
-static int module_wake(void)
-{
-	struct gsched_wake a = { 0 };
-
-	return ctl(GSCHED_IOC_WAKE, &a);
 }
 
 static void tell_cap(void)
@@ -268,6 +280,7 @@ const struct backend module_backend = {
 	.m_register = module_m_register,
 	.m_unregister = module_m_unregister,
 	.acquire = module_acquire,
+	.release = module_release,
 	.idle = module_idle,
 	.wake = module_wake,
 	.spawner = module_spawner,

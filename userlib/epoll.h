@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1 OR MIT */
 /*
  * epoll.h: the portable backend's inside: backend_epoll.c (start, stop, the number
- * of Ps), epoll_idle.c (Ms and Ps), epoll_watch.c (descriptors), epoll_monitor.c.
+ * of Ps), epoll_idle.c (Ms and Ps), epoll_want.c (pinned Gs and Ps), epoll_watch.c
+ * (descriptors), epoll_monitor.c.
  *
  * The backend does what the module does but for what only a kernel can: an M that
  * blocks keeps its P, and nobody is preempted. So an M lacks a P only while it is
- * idle, and the tick never runs.
+ * idle or its G is pinned and waits, and the tick never runs.
  *
  * Lock: ep.lock protects all of struct epoll_be, P states and nr_idle; functions
  * marked "locked" are called with it. Descriptors are registered and looked up under
@@ -33,6 +34,14 @@ struct watch {
 	bool open;
 };
 
+/* An M that waits for a P, on its stack. */
+struct wanter {
+	struct wanter *next, **link;	/* where it is linked */
+	struct m *m;
+	uint32_t word;			/* futex: 0 until it is done */
+	int err;
+};
+
 struct epoll_be {
 	struct rt_lock lock;
 	bool down;
@@ -42,6 +51,8 @@ struct epoll_be {
 	uint32_t made_procs;		/* Ps that exist or did */
 	uint32_t sleepers;		/* Ms in idle() */
 	uint32_t token;			/* the P + 1 that the next one takes */
+	struct wanter *wanters, **last_wanter;	/* those who came first, first */
+	bool wanter_served;		/* the last free P went to one of them */
 	struct gsched_m *ms;
 	uint32_t nr_ms, free_ms[MAX_MS], nr_free_ms;
 
@@ -68,12 +79,23 @@ void proc_make_idle(uint32_t proc);
 void proc_unmake_idle(uint32_t proc);
 uint32_t proc_find_idle(uint32_t hint);
 void proc_offer(uint32_t proc);
+void proc_assign(struct m *m, uint32_t proc);
+bool proc_take_idle(struct m *m, uint32_t hint);
+void proc_give_up(struct m *m);
 int wake_locked(void);
 /* the calls */
 int epoll_m_register(struct m *m);
 void epoll_m_unregister(struct m *m);
 int epoll_idle(struct m *m, int64_t deadline, uint32_t *reason);
 int epoll_wake(void);
+void epoll_barrier(void);
+
+/* epoll_want.c, locked */
+bool wanter_serve(uint32_t proc);
+void wanters_stop(void);
+/* the calls */
+int epoll_acquire(struct m *m);
+int epoll_release(struct m *m);
 
 /* epoll_watch.c, locked */
 uint32_t watch_events(struct epoll_event *ev, int n, uint32_t to, bool *kicked);

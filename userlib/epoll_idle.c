@@ -81,33 +81,39 @@ uint32_t proc_find_idle(uint32_t hint)
 	return GSCHED_NONE;
 }
 
-static void assign(struct m *m, uint32_t proc)
+/** proc_assign - give an M a P that is in no other hands. Locked. */
+void proc_assign(struct m *m, uint32_t proc)
 {
 	proc_set_state(proc, GSCHED_P_RUN, m->id);
 	__atomic_store_n(&m->shared->proc, proc, __ATOMIC_RELAXED);
 }
 
-static bool take_idle(struct m *m, uint32_t hint)
+/** proc_take_idle - give an M an idle P, @hint if it is one. Locked. Return: it has one. */
+bool proc_take_idle(struct m *m, uint32_t hint)
 {
 	uint32_t proc = proc_find_idle(hint);
 
 	if (proc == GSCHED_NONE)
 		return false;
 	proc_unmake_idle(proc);
-	assign(m, proc);
+	proc_assign(m, proc);
 	return true;
 }
 
-/** proc_offer - a P is free: it is idle now, or dead if its number is too high. Locked. */
+/**
+ * proc_offer - a P is free: somebody's who waits for one, or idle, or dead if its number
+ * is too high. Locked.
+ */
 void proc_offer(uint32_t proc)
 {
 	if (proc >= rt.shared->nr_procs)
 		proc_set_state(proc, GSCHED_P_DEAD, GSCHED_NONE);
-	else
+	else if (!wanter_serve(proc))
 		proc_make_idle(proc);
 }
 
-static void give_up_p(struct m *m)
+/** proc_give_up - take an M's P away, if it has one. Locked. */
+void proc_give_up(struct m *m)
 {
 	uint32_t proc = m->shared->proc;
 
@@ -145,7 +151,7 @@ int epoll_m_register(struct m *m)
 void epoll_m_unregister(struct m *m)
 {
 	rt_lock(&ep.lock);
-	give_up_p(m);
+	proc_give_up(m);
 	ep.free_ms[ep.nr_free_ms++] = m->id;
 	rt_unlock(&ep.lock);
 }
@@ -183,6 +189,20 @@ int epoll_wake(void)
 	err = wake_locked();
 	rt_unlock(&ep.lock);
 	return err;
+}
+
+/**
+ * epoll_barrier - between marking a P as idle and looking for work
+ *
+ * Who pushes from now on sees that the P is idle; who pushed before and did not see it,
+ * its push is seen after this.
+ */
+void epoll_barrier(void)
+{
+	if (rt.membarrier)
+		syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
+	else
+		arch_barrier();
 }
 
 /* For at most eleven days: who wakes up too early looks at the clock and comes again. */
@@ -232,12 +252,12 @@ static bool leave_idle(struct m *m, bool work, bool late, uint32_t hint, uint32_
 	if (ep.down)
 		return true;
 	if (ep.token) {
-		assign(m, ep.token - 1);
+		proc_assign(m, ep.token - 1);
 		ep.token = 0;
 		*reason = GSCHED_IDLE_WORK;
 		return true;
 	}
-	if (!(work || late) || !take_idle(m, hint))
+	if (!(work || late) || !proc_take_idle(m, hint))
 		return false;
 	*reason = work ? GSCHED_IDLE_WORK : GSCHED_IDLE_TIMEOUT;
 	if (work)
@@ -292,16 +312,9 @@ int epoll_idle(struct m *m, int64_t deadline, uint32_t *reason)
 
 	rt_lock(&ep.lock);
 	ep.sleepers++;
-	give_up_p(m);
+	proc_give_up(m);
 	rt_unlock(&ep.lock);
-	/*
-	 * The P is marked idle. Who pushes from now on sees that; who pushed before
-	 * and did not see it, its push is seen after this.
-	 */
-	if (rt.membarrier)
-		syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
-	else
-		arch_barrier();
+	epoll_barrier();
 	work = any_work();
 	deadline = earlier(deadline, timers_next());
 

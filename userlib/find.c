@@ -166,16 +166,16 @@ static bool timers_to_other(struct gsched_proc *p)
  * nr_procs fell below this P. If there is no memory to move its timers to P 0 (which
  * never retires) the bit stays set and the next step tries again.
  */
-static void retire(struct m *m)
+static bool empty_p(struct m *m)
 {
 	struct gsched_proc *p = m_proc(m);
 
 	if (!timers_to_other(p))
-		return;
+		return false;
 	gfree_empty(m);
 	queue_to_global(m);
 	attn_clear(p, GSCHED_ATTN_RETIRE);
-	m_idle(m);
+	return true;
 }
 
 /* What the kernel left behind when it took a P from an owner that was not here to retire. */
@@ -265,7 +265,8 @@ static void attend(struct m *m, uint32_t bits)
 static void give_up(struct m *m, uint32_t bits)
 {
 	if (bits & GSCHED_ATTN_RETIRE) {
-		retire(m);
+		if (empty_p(m))
+			m_idle(m);
 	} else if (bits & GSCHED_ATTN_HELD) {
 		attn_clear(m_proc(m), GSCHED_ATTN_HELD | GSCHED_ATTN_PREEMPT |
 				      GSCHED_ATTN_SLICE);
@@ -280,7 +281,7 @@ static void give_up(struct m *m, uint32_t bits)
  * The 61st step: a P whose own queue never gets empty must not forget the global
  * queue, its inbox, its timers and the descriptors.
  */
-static struct g *look_around(struct m *m)
+static void look_here(struct m *m)
 {
 	struct gsched_proc *p = m_proc(m);
 	int64_t now = 0;
@@ -293,6 +294,11 @@ static struct g *look_around(struct m *m)
 	inbox_drain(m, p);
 	timers_run(m, p, &now);
 	rescue(m);
+}
+
+static struct g *look_around(struct m *m)
+{
+	look_here(m);
 	return global_take(m, 1);
 }
 
@@ -335,6 +341,35 @@ struct g *pick_slow(struct m *m)
 	else
 		p_local(p)->countdown--;
 	return g ? g : runq_pop(p);
+}
+
+/**
+ * others_wait - does anybody wait for the P of a G that must not be queued itself?
+ * @m: the M, in a section, no lock held
+ */
+bool others_wait(struct m *m)
+{
+	struct gsched_proc *p = m_proc(m);
+	uint32_t attention = __atomic_load_n(&p->attention, __ATOMIC_RELAXED);
+
+	attn_clear(p, attention & ATTN_HERE);
+	look_here(m);
+	return attention & ATTN_GIVE_UP || runq_has_work(p) || global_len();
+}
+
+/**
+ * p_let_go - as far as attention is concerned the P may be given up
+ * @m: the M, in a section, no lock held
+ */
+void p_let_go(struct m *m)
+{
+	struct gsched_proc *p = m_proc(m);
+	uint32_t attention = __atomic_load_n(&p->attention, __ATOMIC_RELAXED);
+
+	if (attention & GSCHED_ATTN_RETIRE)
+		empty_p(m);
+	attn_clear(p, attention & (GSCHED_ATTN_HELD | GSCHED_ATTN_PREEMPT |
+				   GSCHED_ATTN_SLICE));
 }
 
 /* -------------------------------------------------------------------- spinning */

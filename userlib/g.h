@@ -44,13 +44,22 @@ struct g_prof {
 	struct g_record record;
 };
 
+/* See pin.h. */
+struct pin {
+	uint32_t word;
+	uint32_t depth;
+	struct g *next, *prev;
+};
+
 struct g {
 	/* One cache line: all that a switch touches. */
 	struct arch_ctx ctx;
 	struct g *next;
 	uint64_t id;
-	uint16_t state;
-	uint16_t why;
+	uint8_t state;
+	uint8_t why;
+	bool pinned;			/* see pin.h */
+	bool reserved;
 	uint32_t since;			/* when it began to wait, see coarse.h */
 	uint64_t *canary;		/* where no guard could be had, else NULL */
 
@@ -60,6 +69,7 @@ struct g {
 	struct once_run *once_runs;	/* gs_once_do()s in progress, see once.c */
 	char name[G_NAME_LEN];
 	uint32_t slot;
+	struct pin pin;
 	struct san_ctx san;
 	struct g_prof prof;
 } __attribute__((aligned(64)));

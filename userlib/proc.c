@@ -15,6 +15,7 @@
 #include "gfree.h"
 #include "group.h"
 #include "once.h"
+#include "pin.h"
 #include "proc.h"
 #include "profile.h"
 #include "stack.h"
@@ -36,11 +37,13 @@ static __attribute__((noinline)) void wake_slow(struct m *m)
 		rt.backend->wake();
 }
 
-/*
- * A G goes on, for how long nobody knows, and the kernel's tick does not run: it shall
- * if others wait here, or if a timer is due before the tick looks.
+/**
+ * start_tick - a G goes on, for how long nobody knows, and the kernel's tick does not run
+ * @m: the M
+ *
+ * It shall if others wait here, or if a timer is due before the tick looks.
  */
-static __attribute__((noinline)) void start_tick(struct m *m)
+__attribute__((noinline)) void start_tick(struct m *m)
 {
 	struct gsched_proc *p = m_proc(m);
 	uint64_t when = __atomic_load_n(&p->next_when, __ATOMIC_RELAXED);
@@ -134,6 +137,10 @@ static void ready_foreign(struct g *g)
 	if (!runtime_runs())
 		return;
 	set_runnable(NULL, g);
+	if (g->pinned) {
+		pin_ready(g);
+		return;
+	}
 	g_list_add(&l, g);
 	global_put(&l);
 	/* No P, no membarrier meets us: the barrier is ours. */
@@ -148,6 +155,10 @@ void ready(struct m *m, struct g *g)
 		return;
 	}
 	set_runnable(m, g);
+	if (unlikely(g->pinned)) {
+		pin_ready(g);
+		return;
+	}
 	queue_next(m, g);
 	wake_idle_inline(m);
 }
@@ -159,6 +170,10 @@ void ready_tail(struct m *m, struct g *g)
 		return;
 	}
 	set_runnable(m, g);
+	if (unlikely(g->pinned)) {
+		pin_ready(g);
+		return;
+	}
 	queue_tail(m, g);
 	wake_idle_inline(m);
 }
@@ -324,6 +339,17 @@ static void trace_yield(struct m *m, struct g *from, struct g *to)
 		trace(m_proc(m), to, G_EXECUTING, WAIT_NONE);
 }
 
+/*
+ * A section that encloses this one would go on in another goroutine. Or there is none:
+ * a signal handler has jumped out of one.
+ */
+static inline void check_nesting(struct m *m)
+{
+	if (unlikely(m->shared->in_sched != 1))
+		fatal("a goroutine waits in a nested section; "
+		      "did a signal handler call the library, or jump out of it?");
+}
+
 static inline __attribute__((always_inline)) struct m *
 yield_to(struct m *m, struct g *self, struct g *to, bool (*commit)(struct g *, void *))
 {
@@ -338,6 +364,9 @@ static ARCH_SWITCHES struct m *yield_slow(struct m *m, bool (*commit)(struct g *
 	uint32_t attention = __atomic_load_n(&m_proc(m)->attention, __ATOMIC_RELAXED);
 	struct g *self = m_g(m), *g = NULL;
 
+	check_nesting(m);
+	if (unlikely(self->pinned))
+		return pin_yield(m);
 	if (!(attention & ATTN_GIVE_UP)) {
 		g = pick_slow(m);
 		if (!g)
@@ -366,7 +395,7 @@ ARCH_SWITCHES void gs_yield(void)
 	}
 	p = m_proc(m);
 	runq_begin(p);
-	if (unlikely(!runq_quiet(p) || !p_local(p)->countdown)) {
+	if (unlikely(!runq_quiet(p) || !p_local(p)->countdown || m_g(m)->pinned)) {
 		runq_end(p);
 		m = yield_slow(m, NULL);
 		sec_leave_quiet(m);
@@ -415,11 +444,9 @@ ARCH_SWITCHES struct m *park(struct m *m, bool (*commit)(struct g *g, void *arg)
 	struct gsched_proc *p = m_proc(m);
 	struct g *self = m_g(m), *g;
 
-	/* A section of the caller's caller would go on in another goroutine. */
-	if (unlikely(m->shared->in_sched != 1))
-		fatal("park in a nested section");
+	check_nesting(m);
 	stack_check(self);
-	g = pick_next_only(p);
+	g = unlikely(self->pinned) ? NULL : pick_next_only(p);
 	if (unlikely(tracing(p)))
 		trace(p, self, G_WAITING, why);
 	/*
@@ -431,6 +458,8 @@ ARCH_SWITCHES struct m *park(struct m *m, bool (*commit)(struct g *g, void *arg)
 			 __ATOMIC_RELAXED);
 	__atomic_store_n(&self->why, why, __ATOMIC_RELAXED);
 	__atomic_store_n(&self->state, G_WAITING, __ATOMIC_RELAXED);
+	if (unlikely(self->pinned))
+		return pin_park(m, commit, arg);
 	leave_for(m, self, commit, arg);
 	return g ? switch_g(m, self, g) : switch_g0(m, self, false);
 }
@@ -501,9 +530,13 @@ static bool commit_free(struct g *g, void *arg)
 static ARCH_SWITCHES __attribute__((noreturn)) void g_end(struct m *m)
 {
 	struct gsched_proc *p = m_proc(m);
-	struct g *self = m_g(m), *g = pick_next_only(p);
+	struct g *self = m_g(m), *g = NULL;
 
 	stack_check(self);
+	if (unlikely(self->pinned))
+		pin_end(m, self);
+	else
+		g = pick_next_only(p);
 	if (unlikely(tracing(p)))
 		trace(p, self, G_DEAD, WAIT_NONE);
 	__atomic_store_n(&self->state, G_DEAD, __ATOMIC_RELAXED);

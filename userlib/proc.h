@@ -41,11 +41,14 @@ void g_ids_reset(void);
 void m_schedule(struct m *m);
 void m_leave(struct m *m) __attribute__((noreturn));
 void wake_idle(void);
+void start_tick(struct m *m);
 
 /* find.c */
 struct g *pick_slow(struct m *m);
 struct g *find_runnable(struct m *m);
 bool any_work(void);
+bool others_wait(struct m *m);
+void p_let_go(struct m *m);
 void m_idle(struct m *m);
 
 /* inbox.c */

@@ -30,6 +30,7 @@
 #include "info.h"
 #include "mtable.h"
 #include "profile.h"
+#include "pin.h"
 #include "runtime.h"
 #include "stack.h"
 #include "timer.h"
@@ -116,6 +117,7 @@ static void forget(void)
 	mtable_reset();
 	cpus_reset();
 	info_reset();
+	pins_reset();
 	memset(&rt, 0, sizeof(rt));
 	rt_nr_ms = 0;
 	idle_reset();
@@ -205,6 +207,7 @@ static void stop(void)
 	for (uint32_t i = 0; i < seen_procs(); i++)
 		__atomic_fetch_or(&rt.procs[i].attention, ATTN_STOP, __ATOMIC_SEQ_CST);
 	rt.backend->stop();
+	pins_stop();
 }
 
 static void main_g(void *arg)

@@ -297,7 +297,9 @@ struct backend {
 
 	int (*m_register)(struct m *m);		/* sets m->shared; without P */
 	void (*m_unregister)(struct m *m);	/* gives a P up */
-	int (*acquire)(struct m *m);		/* until with P; NULL: no M ever lacks it */
+	int (*acquire)(struct m *m);		/* until with P */
+	/* Give the P up, and see to it that others use it. In a section. */
+	int (*release)(struct m *m);
 	/*
 	 * Give the P up, if there is one, sleep until woken or @deadline (gs_now()
 	 * clock, 0: none) or the next_when of any P, return with P; *@reason:

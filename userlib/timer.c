@@ -447,6 +447,21 @@ uint32_t timers_count(struct gsched_proc *p)
 
 /* ------------------------------------------------------------- sleepers, Ps */
 
+/**
+ * timers_overslept - would nobody wake up for the first timer?
+ *
+ * For an M that has given its P up, and does not sleep for the timers itself. A full
+ * barrier comes before: as in wake_for(). A sleeper that has woken up while there was no
+ * P for it sleeps on without a deadline, and its time is past.
+ */
+bool timers_overslept(void)
+{
+	int64_t next = timers_next();
+
+	return next && (all_oversleep(next) ||
+			__atomic_load_n(&sleep_until, __ATOMIC_RELAXED) <= gs_now());
+}
+
 /** timers_sleep_begin - an M is about to sleep until @deadline (0: for ever). */
 void timers_sleep_begin(int64_t deadline)
 {

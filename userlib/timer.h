@@ -11,6 +11,7 @@ bool timers_run(struct m *m, struct gsched_proc *p, int64_t *now);
 bool timers_run_all(struct m *m);
 int timers_move(struct gsched_proc *from, struct gsched_proc *to);
 void timers_reset(void);
+bool timers_overslept(void);
 void timers_sleep_begin(int64_t deadline);
 void timers_sleep_end(int64_t deadline);
 
