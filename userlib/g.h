@@ -8,7 +8,8 @@
  * holder knows why the G cannot end.
  *
  * field    written by                            read by
- * ctx      the M that leaves the G               the M that goes on in it
+ * ctx,     the M that leaves the G               the M that goes on in it
+ *  caught
  * next     who holds the G (queue, free list)    the same
  * state,   the M that runs the G, or who makes   dumps, as hints
  *  why,     it ready
@@ -51,6 +52,12 @@ struct pin {
 	struct g *next, *prev;
 };
 
+/* What the C++ runtime calls __cxa_eh_globals, see catch.h. */
+struct caught {
+	void *exceptions;		/* caught, and still being handled */
+	unsigned int uncaught;
+};
+
 struct g {
 	/* One cache line: all that a switch touches. */
 	struct arch_ctx ctx;
@@ -59,7 +66,7 @@ struct g {
 	uint8_t state;
 	uint8_t why;
 	bool pinned;			/* see pin.h */
-	bool reserved;
+	bool has_caught;		/* @caught is not zero */
 	uint32_t since;			/* when it began to wait, see coarse.h */
 	uint64_t *canary;		/* where no guard could be had, else NULL */
 
@@ -70,6 +77,7 @@ struct g {
 	char name[G_NAME_LEN];
 	uint32_t slot;
 	struct pin pin;
+	struct caught caught;
 	struct san_ctx san;
 	struct g_prof prof;
 } __attribute__((aligned(64)));

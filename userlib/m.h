@@ -28,6 +28,7 @@ struct m {
 
 	struct arch_ctx g0;		/* the thread's own stack */
 	struct san_ctx g0_san;
+	struct caught *caught;		/* the thread's; NULL: there is no C++ */
 	bool spinning;			/* counts in shared->nr_spinning */
 	bool leaving;			/* has no P and gets none: is to end */
 	bool took_over;			/* its P was taken from another M */

@@ -11,6 +11,7 @@
  */
 #include <sched.h>
 
+#include "catch.h"
 #include "coarse.h"
 #include "gfree.h"
 #include "group.h"
@@ -206,12 +207,14 @@ static inline struct g *finish_left(struct m *m)
 static inline void set_executing(struct m *m, struct g *g)
 {
 	__atomic_store_n(&g->state, G_EXECUTING, __ATOMIC_RELAXED);
+	catch_arrive(m, g);
 	m_set_g(m, g);
 }
 
 static inline void leave_for(struct m *m, struct g *self, bool (*commit)(struct g *, void *),
 			     void *arg)
 {
+	catch_leave(m, self);
 	m->left = self;
 	m->commit = commit;
 	m->commit_arg = arg;
@@ -517,6 +520,7 @@ void g_init(struct m *m, struct g *g, void (*fn)(void *), void *arg)
 	__atomic_store_n(&g->member, NULL, __ATOMIC_RELAXED);
 	g->once_runs = NULL;
 	g->name[0] = '\0';
+	g->has_caught = false;
 	san_g_start(&g->san, stack_low(g), g);
 }
 

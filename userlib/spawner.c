@@ -11,6 +11,7 @@
 #include "futex.h"
 #include "altstack.h"
 #include "mtable.h"
+#include "catch.h"
 #include "runtime.h"
 
 enum {
@@ -42,6 +43,7 @@ static void m_run(struct m *m, struct start *start)
 	}
 	m_set_g(m, NULL);
 	mtable_add(m);
+	catch_init(m);
 	__atomic_store_n(&m->shared->in_sched, 1, __ATOMIC_RELAXED);
 	arch_set_m(m);
 	start_tell(start, START_DONE);
