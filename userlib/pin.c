@@ -230,6 +230,18 @@ void pins_reset(void)
 	pinned = NULL;
 }
 
+/**
+ * pin_for_ever - nobody makes @g run any more
+ * @g: a G that the runtime, which has ended, left where it was
+ *
+ * It may still stand in the queue of a channel, and be made ready by a later runtime.
+ */
+void pin_for_ever(struct g *g)
+{
+	g->pinned = true;
+	__atomic_store_n(&g->pin.word, PIN_WOKEN, __ATOMIC_RELAXED);
+}
+
 int gs_lock_thread(void)
 {
 	struct m *m = sec_enter_m();

@@ -23,5 +23,6 @@ void pin_ready(struct g *g);
 void pin_end(struct m *m, struct g *g);
 void pins_stop(void);
 void pins_reset(void);
+void pin_for_ever(struct g *g);
 
 #endif /* GS_PIN_H */

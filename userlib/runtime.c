@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: LGPL-2.1 OR MIT
 /*
- * runtime.c: gs_main and what programs ask of the runtime as a whole.
+ * runtime.c: gs_main, gs_start, and what programs ask of the runtime as a whole.
  *
  * The thread that calls gs_main is no M: it makes the others (spawner.c) and
  * returns as soon as the first goroutine has ended, whatever the other goroutines
- * are doing. Those end at their next call. Memory is freed when all Ms have left;
- * if some goroutine does not come to that, the process can have no second gs_main.
+ * are doing. Those end at their next call. gs_start makes a thread in its place, which
+ * ends when gs_stop is called. Memory is freed when all Ms have left; if some goroutine
+ * does not come to that, the process can have no second runtime.
+ *
+ * Of goroutines that have not ended the stacks stay: they may wait in channels or locks
+ * that the program goes on to use. Who finds one there wakes nobody.
  *
  * States: NONE -> STARTING -> RUNNING -> LEAVING -> NONE; changed by the thread in
- * gs_main only.
+ * gs_main, gs_start or gs_stop only.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -46,13 +50,19 @@ enum {
 /* How long gs_main waits for goroutines to come to their next call. */
 #define LEAVE_WAIT	(10 * 1000000LL)
 #define RESTART_WAIT	(1000 * 1000000LL)
+#define STOP_WAIT	(1000 * 1000000LL)
 
 struct runtime rt;
 bool rt_stopping;
 uint32_t rt_epoch;			/* how many runtimes have ended */
 
 static uint32_t state;
-static uint32_t foreigners;		/* threads that are no Ms, inside a call */
+/* Threads that are no Ms, inside a call; new ones go to @foreign_side. */
+static uint32_t foreigners[2];
+static uint32_t foreign_side;
+static __thread struct {
+	uint32_t depth, side;
+} inside;
 static bool forked;
 
 static struct {
@@ -61,6 +71,12 @@ static struct {
 	char **argv;
 	int result;
 } program;
+
+/* What gs_start has started. */
+static struct {
+	bool runs;			/* taken by gs_stop, once */
+	pthread_t thread;
+} embedded;
 
 /* ------------------------------------------------------------------ settings */
 
@@ -146,7 +162,9 @@ static void after_fork(void)
 	rt.backend->cleanup();
 	stack_arena_forget();
 	forget();
-	foreigners = 0;
+	memset(foreigners, 0, sizeof(foreigners));
+	inside.depth = 0;
+	embedded.runs = false;
 	state = NONE;
 }
 
@@ -222,8 +240,9 @@ static void main_g(void *arg)
 		leaks_report();
 	m = sec_enter();
 	stop();
-	/* Leaves the section for ever. */
-	sec_leave(m);
+	/* Nothing refers to it any more, as to those that wait. */
+	__atomic_store_n(&m_g(m)->state, G_DEAD, __ATOMIC_RELAXED);
+	m_leave(m);
 }
 
 /** g_entry - the function that the program has started @g with. */
@@ -260,43 +279,103 @@ static int start_program(void)
 	return err;
 }
 
-/* Foreign threads that came in before the state changed must be out. */
-static void leave(void)
-{
-	bool gone;
-
-	watch_stop();
-	__atomic_store_n(&state, LEAVING, __ATOMIC_SEQ_CST);
-	while (__atomic_load_n(&foreigners, __ATOMIC_SEQ_CST))
-		sched_yield();
-	gone = ms_gone(LEAVE_WAIT);
-	profile_end();
-	if (!gone)
-		return;
-	cleanup();
-	__atomic_store_n(&state, NONE, __ATOMIC_RELEASE);
-}
-
-int gs_main(int (*fn)(int, char **), int argc, char **argv)
+static int begin(void)
 {
 	int err = claim();
 
 	if (err)
 		return err;
 	err = start();
-	if (err) {
-		__atomic_store_n(&state, NONE, __ATOMIC_RELEASE);
+	__atomic_store_n(&state, err ? NONE : RUNNING, __ATOMIC_SEQ_CST);
+	return err;
+}
+
+static void foreigners_wait(uint32_t side)
+{
+	while (__atomic_load_n(&foreigners[side], __ATOMIC_SEQ_CST))
+		sched_yield();
+}
+
+/*
+ * Foreign threads that came in before the state changed must be out. Others may keep
+ * coming, so they are let in on the other side, when that is empty: one that has read
+ * @foreign_side long ago may just have come in there.
+ *
+ * Return: -EBUSY: some M is not out, after @wait ns.
+ */
+static int leave(int64_t wait)
+{
+	uint32_t side = foreign_side;
+	bool gone;
+
+	watch_stop();
+	__atomic_store_n(&state, LEAVING, __ATOMIC_SEQ_CST);
+	foreigners_wait(!side);
+	__atomic_store_n(&foreign_side, !side, __ATOMIC_SEQ_CST);
+	foreigners_wait(side);
+	gone = ms_gone(wait);
+	profile_end();
+	if (!gone)
+		return -EBUSY;
+	cleanup();
+	__atomic_store_n(&state, NONE, __ATOMIC_RELEASE);
+	return 0;
+}
+
+int gs_main(int (*fn)(int, char **), int argc, char **argv)
+{
+	int err = begin();
+
+	if (err)
 		return err;
-	}
 	program.fn = fn;
 	program.argc = argc;
 	program.argv = argv;
-	__atomic_store_n(&state, RUNNING, __ATOMIC_SEQ_CST);
 	err = start_program();
 	if (!err)
 		spawner_run();
-	leave();
+	leave(LEAVE_WAIT);
 	return err ? err : program.result;
+}
+
+/* ------------------------------------------------------------------- embedding */
+
+static void *spawner_main(void *arg)
+{
+	(void)arg;
+	spawner_run();
+	return NULL;
+}
+
+int gs_start(void)
+{
+	int err = begin();
+
+	if (err)
+		return err;
+	err = watch_start();
+	if (!err)
+		err = -pthread_create(&embedded.thread, NULL, spawner_main, NULL);
+	if (err) {
+		stop();
+		leave(STOP_WAIT);
+		return err;
+	}
+	__atomic_store_n(&embedded.runs, true, __ATOMIC_RELEASE);
+	return 0;
+}
+
+int gs_stop(void)
+{
+	if (m_self())
+		return -EDEADLK;
+	if (!__atomic_exchange_n(&embedded.runs, false, __ATOMIC_ACQUIRE))
+		return -EINVAL;
+	if (settings.leaks)
+		leaks_report();
+	stop();
+	pthread_join(embedded.thread, NULL);
+	return leave(STOP_WAIT);
 }
 
 /* ------------------------------------------- calls of threads that are no Ms */
@@ -314,10 +393,10 @@ bool runtime_enter(void)
 {
 	if (m_self())
 		return true;
-	__atomic_fetch_add(&foreigners, 1, __ATOMIC_SEQ_CST);
-	if (__atomic_load_n(&state, __ATOMIC_SEQ_CST) == RUNNING)
+	foreign_enter();
+	if (runtime_runs())
 		return true;
-	__atomic_fetch_sub(&foreigners, 1, __ATOMIC_SEQ_CST);
+	foreign_leave();
 	return false;
 }
 
@@ -325,7 +404,7 @@ bool runtime_enter(void)
 void runtime_leave(void)
 {
 	if (!m_self())
-		__atomic_fetch_sub(&foreigners, 1, __ATOMIC_SEQ_CST);
+		foreign_leave();
 }
 
 /**
@@ -336,13 +415,17 @@ void runtime_leave(void)
  */
 void foreign_enter(void)
 {
-	__atomic_fetch_add(&foreigners, 1, __ATOMIC_SEQ_CST);
+	if (inside.depth++)
+		return;
+	inside.side = __atomic_load_n(&foreign_side, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&foreigners[inside.side], 1, __ATOMIC_SEQ_CST);
 }
 
 /** foreign_leave - it ends it. */
 void foreign_leave(void)
 {
-	__atomic_fetch_sub(&foreigners, 1, __ATOMIC_SEQ_CST);
+	if (!--inside.depth)
+		__atomic_fetch_sub(&foreigners[inside.side], 1, __ATOMIC_SEQ_CST);
 }
 
 /** runtime_runs - is there a runtime? In a section; it stays until the section's end. */

@@ -24,6 +24,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "pin.h"
 #include "stack.h"
 
 #ifndef MADV_GUARD_INSTALL
@@ -292,13 +293,47 @@ void stack_trim(struct g *g)
 	madvise(low, high - low, MADV_DONTNEED);
 }
 
-/** stack_arena_free - unmap everything; no G exists any more. */
+static bool abandoned(struct g *g)
+{
+	return __atomic_load_n(&g->id, __ATOMIC_RELAXED) &&
+	       __atomic_load_n(&g->state, __ATOMIC_RELAXED) != G_DEAD;
+}
+
+/* Of a chunk's slots, @first to @end. Return: whether it must stay. */
+static bool chunk_keep(uint32_t first, uint32_t end)
+{
+	bool keep = false;
+
+	for (uint32_t i = first; i < end; i++) {
+		struct g *g = stack_g(i);
+
+		san_g_free(&g->san, stack_low(g), g);
+		if (abandoned(g)) {
+			pin_for_ever(g);
+			keep = true;
+		}
+	}
+	for (uint32_t i = first; keep && i < end; i++)
+		if (!abandoned(stack_g(i)))
+			stack_trim(stack_g(i));
+	return keep;
+}
+
+/**
+ * stack_arena_free - unmap the stacks; no G runs any more
+ *
+ * Where Gs wait that have not ended they stay: what they wait for points there.
+ */
 void stack_arena_free(void)
 {
-	for (uint32_t i = 0; i < stack_count(); i++)
-		san_g_free(&stack_g(i)->san, stack_low(stack_g(i)), stack_g(i));
-	for (uint32_t k = 0; k < CHUNKS; k++)
-		if (arena.chunk[k])
+	uint32_t count = stack_count(), first = 0;
+
+	for (uint32_t k = 0; k < CHUNKS && arena.chunk[k]; k++) {
+		uint32_t end = first + chunk_slots(k);
+
+		if (!chunk_keep(first, end < count ? end : count))
 			munmap(arena.chunk[k], chunk_slots(k) * STACK_SLOT);
+		first = end;
+	}
 	stack_arena_forget();
 }

@@ -155,7 +155,7 @@ int watch_start(void)
 	return err;
 }
 
-/** watch_stop - end it; by the thread that has started it. */
+/** watch_stop - end it. */
 void watch_stop(void)
 {
 	if (!watch_threads())
