@@ -1,0 +1,493 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * gs_start and gs_stop: a runtime beside a program's own threads, again and again, and
+ * whatever its goroutines do when it ends.
+ */
+#include "lib_check.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sys/wait.h>
+
+#define THREADS 4
+
+static void start(int procs)
+{
+	char n[16];
+
+	snprintf(n, sizeof(n), "%d", procs);
+	setenv("GSCHED_MAXPROCS", n, 1);
+	CHECK_EQ(0, gs_start());
+}
+
+static void nap_raw(int64_t ns)
+{
+	struct timespec ts = { ns / 1000000000, ns % 1000000000 };
+
+	while (nanosleep(&ts, &ts) && errno == EINTR)
+		;
+}
+
+/* ------------------------------------------------------------------- again and again */
+
+static void echo(void *arg)
+{
+	gs_chan **c = arg;
+	int n;
+
+	while (gs_chan_recv(c[0], &n)) {
+		n++;
+		CHECK_EQ(0, gs_chan_send(c[1], &n));
+	}
+	gs_chan_close(c[1]);
+}
+
+/* The caller is no goroutine. */
+static void play(int rounds)
+{
+	gs_chan *c[2] = { gs_chan_new(sizeof(int), 0), gs_chan_new(sizeof(int), 1) };
+	int n = 0;
+
+	go(echo, c);
+	for (int i = 0; i < rounds; i++) {
+		CHECK_EQ(0, gs_chan_send(c[0], &n));
+		CHECK_EQ(1, gs_chan_recv(c[1], &n));
+	}
+	CHECK_EQ(rounds, n);
+	gs_chan_close(c[0]);
+	CHECK_EQ(0, gs_chan_recv(c[1], &n));
+	gs_chan_unref(c[0]);
+	gs_chan_unref(c[1]);
+}
+
+static void nothing(void *arg)
+{
+	(void)arg;
+}
+
+TEST_F_TIMEOUT(procs, again_and_again, 60)
+{
+	for (int i = 0; i < 30; i++) {
+		EXPECT_EQ(NULL, gs_backend());
+		start(variant->n);
+		EXPECT_NE(NULL, gs_backend());
+		play(50);
+		ASSERT_EQ(0, gs_stop());
+		EXPECT_EQ(-EINVAL, gs_go(nothing, NULL));
+	}
+	EXPECT_EQ(0, run_on(variant->n, gs_yield));
+}
+
+static void *play_thread(void *arg)
+{
+	play(200);
+	return arg;
+}
+
+TEST_F_TIMEOUT(procs, several_threads, 60)
+{
+	pthread_t t[THREADS];
+
+	start(variant->n);
+	for (int i = 0; i < THREADS; i++)
+		ASSERT_EQ(0, pthread_create(&t[i], NULL, play_thread, NULL));
+	for (int i = 0; i < THREADS; i++)
+		pthread_join(t[i], NULL);
+	EXPECT_EQ(0, gs_stop());
+}
+
+/* ------------------------------------------------------------------------- refusals */
+
+static int no_main(int argc, char **argv)
+{
+	(void)argc;
+	(void)argv;
+	return 3;
+}
+
+static void from_goroutine(void *arg)
+{
+	CHECK_EQ(-EDEADLK, gs_stop());
+	CHECK_EQ(-EBUSY, gs_start());
+	CHECK_EQ(-EBUSY, gs_main(no_main, 0, NULL));
+	gs_wg_done(arg);
+}
+
+static void *stop_thread(void *arg)
+{
+	*(int *)arg = gs_stop();
+	return NULL;
+}
+
+static int stop_in_main(int argc, char **argv)
+{
+	pthread_t thread;
+	int err = 0;
+
+	(void)argc;
+	(void)argv;
+	CHECK_EQ(-EDEADLK, gs_stop());
+	CHECK_EQ(-EBUSY, gs_start());
+	CHECK_EQ(0, pthread_create(&thread, NULL, stop_thread, &err));
+	CHECK_EQ(0, pthread_join(thread, NULL));
+	CHECK_EQ(-EINVAL, err);
+	return 4;
+}
+
+TEST_F(procs, refusals)
+{
+	gs_wg wg = GS_WG_INIT;
+
+	EXPECT_EQ(-EINVAL, gs_stop());
+	start(variant->n);
+	EXPECT_EQ(-EBUSY, gs_start());
+	EXPECT_EQ(-EBUSY, gs_main(no_main, 0, NULL));
+	gs_wg_add(&wg, 1);
+	go(from_goroutine, &wg);
+	EXPECT_EQ(0, gs_wg_wait(&wg));
+	EXPECT_EQ(0, gs_stop());
+	EXPECT_EQ(-EINVAL, gs_stop());
+	EXPECT_EQ(4, gs_main(stop_in_main, 0, NULL));
+	setenv("GSCHED_BACKEND", "nonsense", 1);
+	EXPECT_EQ(-EINVAL, gs_start());
+	EXPECT_EQ(-EINVAL, gs_stop());
+}
+
+/* Of several that stop it one does. */
+TEST_F(procs, one_stops)
+{
+	pthread_t t[THREADS];
+	int err[THREADS], done = 0;
+
+	start(variant->n);
+	for (int i = 0; i < THREADS; i++)
+		ASSERT_EQ(0, pthread_create(&t[i], NULL, stop_thread, &err[i]));
+	for (int i = 0; i < THREADS; i++) {
+		pthread_join(t[i], NULL);
+		EXPECT_TRUE(err[i] == 0 || err[i] == -EINVAL);
+		done += !err[i];
+	}
+	EXPECT_EQ(1, done);
+}
+
+/* ------------------------------------------------------------------- those that exist */
+
+static struct {
+	gs_chan *chan, *sent;
+	gs_mutex mutex;
+	gs_wg wg, begun;
+	int pipe[2];
+} w;
+
+static void wait_chan(void *arg)
+{
+	(void)arg;
+	gs_wg_done(&w.begun);
+	gs_chan_recv(w.chan, NULL);
+	CHECK(!"gone on");
+}
+
+static void wait_send(void *arg)
+{
+	(void)arg;
+	gs_wg_done(&w.begun);
+	gs_chan_send(w.sent, NULL);
+	CHECK(!"gone on");
+}
+
+static void wait_select(void *arg)
+{
+	struct gs_case c[2] = {
+		{ .chan = w.chan, .dir = GS_RECV },
+		{ .chan = w.sent, .dir = GS_SEND },
+	};
+
+	(void)arg;
+	gs_wg_done(&w.begun);
+	gs_select(c, 2);
+	CHECK(!"gone on");
+}
+
+static void wait_mutex(void *arg)
+{
+	(void)arg;
+	gs_wg_done(&w.begun);
+	gs_mutex_lock(&w.mutex);
+	CHECK(!"gone on");
+}
+
+static void wait_wg(void *arg)
+{
+	(void)arg;
+	gs_wg_done(&w.begun);
+	gs_wg_wait(&w.wg);
+	CHECK(!"gone on");
+}
+
+static void wait_sleep(void *arg)
+{
+	(void)arg;
+	gs_wg_done(&w.begun);
+	gs_sleep(3600 * 1000 * MS);
+	CHECK(!"gone on");
+}
+
+static void wait_fd(void *arg)
+{
+	char c;
+
+	(void)arg;
+	gs_wg_done(&w.begun);
+	gs_read(w.pipe[0], &c, 1);
+	CHECK(!"gone on");
+}
+
+static void wait_pinned(void *arg)
+{
+	CHECK_EQ(0, gs_lock_thread());
+	wait_chan(arg);
+}
+
+static void computes(void *arg)
+{
+	(void)arg;
+	gs_wg_done(&w.begun);
+	for (;;) {
+		for (volatile int i = 0; i < 10000; i++)
+			;
+		gs_yield();
+	}
+}
+
+static void naps(void *arg)
+{
+	(void)arg;
+	gs_wg_done(&w.begun);
+	nap_raw(50 * MS);
+	gs_yield();
+	CHECK(!"gone on");
+}
+
+static void blocks(void *arg)
+{
+	char c;
+
+	__atomic_store_n((int *)arg, 1, __ATOMIC_RELEASE);
+	CHECK_EQ(1, read(w.pipe[0], &c, 1));
+	gs_yield();
+	CHECK(!"gone on");
+}
+
+static void (*const kinds[])(void *arg) = {
+	wait_chan, wait_send, wait_select, wait_mutex, wait_wg, wait_sleep, wait_fd,
+	wait_pinned, computes,
+};
+
+#define KINDS ((int)(sizeof(kinds) / sizeof(*kinds)))
+
+static void begin_all(void)
+{
+	memset(&w, 0, sizeof(w));
+	w.chan = gs_chan_new(0, 0);
+	w.sent = gs_chan_new(0, 0);
+	CHECK_EQ(0, pipe(w.pipe));
+	CHECK_EQ(0, gs_mutex_trylock(&w.mutex));
+	gs_wg_add(&w.wg, 1);
+	gs_wg_add(&w.begun, 3 * KINDS);
+	for (int i = 0; i < 3 * KINDS; i++)
+		go(kinds[i % KINDS], NULL);
+	CHECK_EQ(0, gs_wg_wait(&w.begun));
+}
+
+/* What they wait for outlives them, and may be used without them. */
+static void use_all(void)
+{
+	struct gs_case c = { .chan = w.sent, .dir = GS_RECV };
+
+	gs_try_select(&c, 1);
+	gs_chan_try_send(w.chan, NULL);
+	gs_chan_try_recv(w.sent, NULL);
+	CHECK_EQ(0, gs_chan_close(w.chan));
+	CHECK_EQ(0, gs_chan_close(w.sent));
+	gs_mutex_unlock(&w.mutex);
+	gs_wg_done(&w.wg);
+	CHECK_EQ(1, write(w.pipe[1], "x", 1));
+	gs_chan_unref(w.chan);
+	gs_chan_unref(w.sent);
+	close(w.pipe[0]);
+	close(w.pipe[1]);
+}
+
+static void use_in_goroutine(void *arg)
+{
+	use_all();
+	gs_wg_done(arg);
+}
+
+TEST_F_TIMEOUT(procs, waiting_ones_never_go_on, 60)
+{
+	for (int i = 0; i < 5; i++) {
+		gs_wg wg = GS_WG_INIT;
+
+		start(variant->n);
+		begin_all();
+		ASSERT_EQ(0, gs_stop());
+		if (i % 2)
+			use_all();
+		start(variant->n);
+		if (i % 2 == 0) {
+			/* As many as there were: stacks that are given out again, if any. */
+			for (int j = 0; j < 100; j++)
+				go(nothing, NULL);
+			gs_wg_add(&wg, 1);
+			go(use_in_goroutine, &wg);
+			EXPECT_EQ(0, gs_wg_wait(&wg));
+		}
+		play(20);
+		ASSERT_EQ(0, gs_stop());
+	}
+}
+
+TEST_F_TIMEOUT(procs, blocked_ones_are_waited_for, 60)
+{
+	int err, blocked = 0;
+
+	start(variant->n);
+	gs_wg_add(&w.begun, 1);
+	go(naps, NULL);
+	gs_wg_wait(&w.begun);
+	EXPECT_EQ(0, gs_stop());
+
+	ASSERT_EQ(0, pipe(w.pipe));
+	start(variant->n);
+	go(blocks, &blocked);
+	while (!__atomic_load_n(&blocked, __ATOMIC_ACQUIRE))
+		nap_raw(MS);
+	EXPECT_EQ(-EBUSY, gs_stop());
+	EXPECT_EQ(-EINVAL, gs_stop());
+	EXPECT_EQ(1, write(w.pipe[1], "x", 1));
+	/* Waits for it, too, and if the machine is slow once more. */
+	for (int i = 0; i < 20 && (err = gs_start()); i++)
+		EXPECT_EQ(-EBUSY, err);
+	play(10);
+	EXPECT_EQ(0, gs_stop());
+}
+
+/* ----------------------------------------------------------------------------- fork */
+
+static void child_uses_it(int procs)
+{
+	int status;
+	pid_t pid = fork();
+
+	CHECK(pid >= 0);
+	if (!pid) {
+		alarm(20);
+		CHECK_EQ(-EINVAL, gs_go(nothing, NULL));
+		CHECK_EQ(-EINVAL, gs_stop());
+		start(procs);
+		play(20);
+		CHECK_EQ(0, gs_stop());
+		CHECK_EQ(3, gs_main(no_main, 0, NULL));
+		_exit(0);
+	}
+	CHECK_EQ(pid, waitpid(pid, &status, 0));
+	CHECK_EQ(0, status);
+}
+
+static void fork_in_goroutine(void *arg)
+{
+	child_uses_it(2);
+	gs_wg_done(arg);
+}
+
+TEST_F_TIMEOUT(procs, fork, 60)
+{
+	gs_wg wg = GS_WG_INIT;
+
+#ifdef __SANITIZE_THREAD__
+	SKIP(return, "TSan: no threads after a multi-threaded fork");
+#endif
+	start(variant->n);
+	play(20);
+	child_uses_it(variant->n);
+	gs_wg_add(&wg, 1);
+	go(fork_in_goroutine, &wg);
+	gs_wg_wait(&wg);
+	play(20);
+	EXPECT_EQ(0, gs_stop());
+	child_uses_it(variant->n);
+}
+
+/* ---------------------------------------------------------------------------- storm */
+
+static int over;
+static gs_chan *storm_chan;
+
+static void storm_g(void *arg)
+{
+	unsigned int seed = (unsigned int)(uintptr_t)arg;
+	int n = 0;
+
+	for (int i = 0; i < 10; i++) {
+		switch (rnd(&seed) % 5) {
+		case 0:
+			gs_chan_recv_until(storm_chan, &n, gs_now() + MS);
+			break;
+		case 1:
+			gs_chan_send_until(storm_chan, &n, gs_now() + MS);
+			break;
+		case 2:
+			gs_sleep(rnd(&seed) % 1000 * 1000);
+			break;
+		case 3:
+			gs_yield();
+			break;
+		case 4:
+			gs_chan_recv(storm_chan, &n);
+			break;
+		}
+	}
+}
+
+/* It does not know whether there is a runtime. */
+static void *storm_thread(void *arg)
+{
+	unsigned int seed = (unsigned int)(uintptr_t)arg;
+	int n = 0, err;
+
+	while (!__atomic_load_n(&over, __ATOMIC_RELAXED)) {
+		err = gs_go(storm_g, (void *)(uintptr_t)rnd(&seed));
+		CHECK(!err || err == -EINVAL);
+		gs_chan_try_send(storm_chan, &n);
+		gs_chan_try_recv(storm_chan, &n);
+		gs_chan_send_until(storm_chan, &n, gs_now() + 100000);
+		gs_chan_recv_until(storm_chan, &n, gs_now() + 100000);
+		gs_set_maxprocs(1 + (int)(rnd(&seed) % 4));
+		/* Each goroutine that has not ended costs memory to the last. */
+		nap_raw(200000);
+	}
+	return NULL;
+}
+
+TEST_F_TIMEOUT(procs, storm, 60)
+{
+	unsigned int seed = test_seed();
+	pthread_t t[THREADS];
+
+	storm_chan = gs_chan_new(sizeof(int), 2);
+	for (int i = 0; i < THREADS; i++)
+		ASSERT_EQ(0, pthread_create(&t[i], NULL, storm_thread,
+					    (void *)(uintptr_t)(seed + i)));
+	for (int i = 0; i < TIMES(30); i++) {
+		start(variant->n);
+		nap_raw(rnd(&seed) % 3000000);
+		ASSERT_EQ(0, gs_stop());
+		nap_raw(rnd(&seed) % 100000);
+	}
+	__atomic_store_n(&over, 1, __ATOMIC_RELAXED);
+	for (int i = 0; i < THREADS; i++)
+		pthread_join(t[i], NULL);
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What must not be done from a signal handler is told: to jump out of the library.
+ */
+#include "lib_check.h"
+
+#include <setjmp.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+#include "../userlib/sched.h"
+
+static sigjmp_buf back;
+
+static void jump(int sig)
+{
+	(void)sig;
+	siglongjmp(back, 1);
+}
+
+/* As if the signal had come while the library was in a section. */
+static void jump_out_of_a_section(void)
+{
+	CHECK(signal(SIGUSR1, jump) != SIG_ERR);
+	if (!sigsetjmp(back, 1)) {
+		sec_enter();
+		raise(SIGUSR1);
+	}
+}
+
+static void then_sleeps(void)
+{
+	jump_out_of_a_section();
+	gs_sleep(MS);
+}
+
+static void other(void *arg)
+{
+	(void)arg;
+	for (;;)
+		gs_yield();
+}
+
+static void then_yields(void)
+{
+	go(other, NULL);
+	jump_out_of_a_section();
+	for (;;)
+		gs_yield();
+}
+
+static void told(void (*body)(void), int procs, char *buf, size_t room, int *status)
+{
+	size_t len = 0;
+	ssize_t n;
+	int fd[2];
+	pid_t pid;
+
+	CHECK_EQ(0, pipe(fd));
+	pid = fork();
+	if (!pid) {
+		alarm(20);
+		dup2(fd[1], 2);
+		_exit(run_on(procs, body));
+	}
+	close(fd[1]);
+	while ((n = read(fd[0], buf + len, room - 1 - len)) > 0)
+		len += n;
+	buf[len] = '\0';
+	close(fd[0]);
+	CHECK_EQ(pid, waitpid(pid, status, 0));
+}
+
+static bool is_told(void (*body)(void), int procs)
+{
+	char buf[4096];
+	int status;
+
+	told(body, procs, buf, sizeof(buf), &status);
+	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT &&
+	    strstr(buf, "gsched: fatal: a goroutine waits in a nested section"))
+		return true;
+	fprintf(stderr, "# status %x\n%s", status, buf);
+	return false;
+}
+
+TEST_F(procs, out_of_a_section_and_sleep)
+{
+	EXPECT_TRUE(is_told(then_sleeps, variant->n));
+}
+
+/* Not at the first yield, which must be cheap, but soon. */
+TEST_F(procs, out_of_a_section_and_yield)
+{
+	EXPECT_TRUE(is_told(then_yields, variant->n));
+}
+
+TEST_HARNESS_MAIN
