@@ -34,9 +34,9 @@ programs()
 {
 	local dir=$1 kind=$2 src
 
-	for src in "selftests/$kind"_*.c; do
+	for src in "selftests/$kind"_*.{c,cc}; do
 		src=${src##*/}
-		echo "$dir/${src%.c}"
+		echo "$dir/${src%.*}"
 	done
 }
 
