@@ -446,7 +446,10 @@ static int go_foreign(void (*fn)(void *), void *arg)
 		ready(NULL, g);
 	}
 	runtime_leave();
-	return g ? 0 : -ENOMEM;
+	if (g)
+		return 0;
+	/* Once the runtime ends there are no more stacks. */
+	return stopping() ? -EINVAL : -ENOMEM;
 }
 
 int gs_go(void (*fn)(void *), void *arg)
