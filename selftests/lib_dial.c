@@ -31,7 +31,7 @@ static bool have_ipv6(void)
 /* IPv4's and IPv6's ports stand at the same place. */
 static int port(int fd)
 {
-	struct sockaddr_in6 a;
+	struct sockaddr_in6 a = { 0 };
 	socklen_t len = sizeof(a);
 
 	CHECK_EQ(0, getsockname(fd, (struct sockaddr *)&a, &len));

@@ -153,6 +153,7 @@ TEST_GO(seqpacket_unix)
 struct sink {
 	int fd;
 	int n;
+	gs_wg wg;
 };
 
 static void drain(void *arg)
@@ -164,6 +165,7 @@ static void drain(void *arg)
 	for (i = 0; i < s->n; i++)
 		CHECK_EQ(1000, gs_read(s->fd, buf, sizeof(buf)));
 	CHECK_EQ(0, gs_close(s->fd));
+	gs_wg_done(&s->wg);
 }
 
 /* A full queue of datagrams parks the sender. */
@@ -175,11 +177,12 @@ TEST_GO(datagram_backpressure)
 
 	CHECK_EQ(0, socketpair(AF_UNIX, SOCK_DGRAM, 0, fd));
 	s.fd = fd[0];
+	gs_wg_add(&s.wg, 1);
 	go(drain, &s);
 	for (i = 0; i < s.n; i++)
 		CHECK_EQ(1000, gs_write(fd[1], buf, sizeof(buf)));
 	CHECK_EQ(0, gs_close(fd[1]));
-	gs_sleep(20 * MS);
+	gs_wg_wait(&s.wg);
 }
 
 static void add_seven(void *arg)
