@@ -16,12 +16,14 @@
 #include "sysio.h"
 
 /*
- * An unconnected unix socket found the receiver's queue full. It is writable itself:
- * no event tells when there is room, but the failed attempt has made one.
+ * A unix datagram socket found the receiver's queue full. The failed attempt has freed
+ * its own buffer, which is an event: those would come without end. And of room in the
+ * queue an unconnected socket hears nothing. So do not wait for events.
  */
-static void note_full(struct io *io, ssize_t n, const struct sockaddr *to, socklen_t len)
+static void note_full(struct io *io, ssize_t n)
 {
-	if (n == -EAGAIN && to && len >= sizeof(to->sa_family) && to->sa_family == AF_UNIX)
+	if (n == -EAGAIN && !(io_facts(io) & FD_TCP) && sys_domain(io->fd) == AF_UNIX &&
+	    sys_socktype(io->fd) == SOCK_DGRAM)
 		io->pause = IO_UNIX_PAUSE_NS;
 }
 
@@ -146,7 +148,7 @@ static ssize_t send_some(struct io *io)
 
 	if (n != -ENOTSOCK)
 		io_learn(io, FD_SOCKET);
-	note_full(io, n, io->addr, addr_len);
+	note_full(io, n);
 	return n;
 }
 
@@ -201,7 +203,7 @@ static ssize_t sendmsg_some(struct io *io)
 	n = sys_sendmsg(io->fd, &m, io->flags | MSG_DONTWAIT);
 	if (n != -ENOTSOCK)
 		io_learn(io, FD_SOCKET);
-	note_full(io, n, m.msg_name, m.msg_namelen);
+	note_full(io, n);
 	return n;
 }
 

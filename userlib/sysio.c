@@ -222,6 +222,11 @@ int sys_socktype(int fd)
 	return sys_sockopt(fd, SO_TYPE);
 }
 
+int sys_domain(int fd)
+{
+	return sys_sockopt(fd, SO_DOMAIN);
+}
+
 NOINLINE bool sys_nonblock(int fd)
 {
 	int flags = fcntl(fd, F_GETFL);

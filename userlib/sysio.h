@@ -59,6 +59,7 @@ int sys_so_error(int fd);
 
 int sys_protocol(int fd);
 int sys_socktype(int fd);
+int sys_domain(int fd);
 bool sys_nonblock(int fd);
 
 /* sys_mode - st_mode of an open file, or -errno. */
