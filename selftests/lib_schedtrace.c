@@ -83,7 +83,15 @@ static int parse(const char *line, struct summary *s)
 static int nap(int argc, char **argv)
 {
 	(void)argv;
-	gs_sleep(450 * MS);
+	gs_sleep(50 * MS);
+	return argc;
+}
+
+static int sleep_for_lines(int argc, char **argv)
+{
+	(void)argv;
+	while (__atomic_load_n(&nr_lines, __ATOMIC_ACQUIRE) < 5)
+		gs_sleep(450 * MS);
 	return argc;
 }
 
@@ -92,11 +100,10 @@ TEST(every_so_often)
 {
 	struct summary s, last = { 0 };
 	int64_t begin = gs_now();
-	int i;
+	int i, quiet = 0;
 
-	ASSERT_EQ(0, run("schedtrace=100", 3, nap));
-	/* 0, 100, 200, 300, 400 ms, if the machine has time for us. */
-	EXPECT_LE(2, nr_lines);
+	ASSERT_EQ(0, run("schedtrace=100", 3, sleep_for_lines));
+	EXPECT_LE(5, nr_lines);
 	EXPECT_GE((gs_now() - begin) / (100 * MS) + 1, nr_lines);
 	for (i = 0; i < nr_lines; i++) {
 		ASSERT_TRUE(parse(lines[i], &s)) { TH_LOG("%s", lines[i]); }
@@ -106,13 +113,11 @@ TEST(every_so_often)
 		EXPECT_TRUE(s.idle >= 0 && s.idle <= 3);
 		EXPECT_TRUE(s.idle_threads >= 0 && s.idle_threads <= s.threads);
 		last = s;
+		quiet += s.idle == 3 && s.idle_threads == s.threads && s.threads &&
+			 !s.spinning && !s.global && !(s.local[0] + s.local[1] + s.local[2]);
 	}
 	/* While the program sleeps nothing runs. */
-	EXPECT_EQ(3, last.idle);
-	EXPECT_EQ(last.threads, last.idle_threads);
-	EXPECT_EQ(0, last.spinning);
-	EXPECT_EQ(0, last.global);
-	EXPECT_EQ(0, last.local[0] + last.local[1] + last.local[2]);
+	EXPECT_LE(1, quiet);
 }
 
 static void nothing(void *arg)
