@@ -240,6 +240,7 @@ static void main_g(void *arg)
 		leaks_report();
 	m = sec_enter();
 	stop();
+	profile(m_g(m), G_DEAD);
 	/* Nothing refers to it any more, as to those that wait. */
 	__atomic_store_n(&m_g(m)->state, G_DEAD, __ATOMIC_RELAXED);
 	m_leave(m);
