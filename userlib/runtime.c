@@ -438,6 +438,7 @@ bool runtime_runs(void)
 static int go_foreign(void (*fn)(void *), void *arg)
 {
 	struct g *g;
+	int err = 0;
 
 	if (!runtime_enter())
 		return -EINVAL;
@@ -445,12 +446,12 @@ static int go_foreign(void (*fn)(void *), void *arg)
 	if (g) {
 		g_init(NULL, g, fn, arg);
 		ready(NULL, g);
+	} else {
+		/* While the runtime ends there are no more stacks. */
+		err = stopping() ? -EINVAL : -ENOMEM;
 	}
 	runtime_leave();
-	if (g)
-		return 0;
-	/* Once the runtime ends there are no more stacks. */
-	return stopping() ? -EINVAL : -ENOMEM;
+	return err;
 }
 
 int gs_go(void (*fn)(void *), void *arg)
