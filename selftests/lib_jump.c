@@ -31,7 +31,8 @@ static void jump_out_of_a_section(void)
 static void then_sleeps(void)
 {
 	jump_out_of_a_section();
-	gs_sleep(MS);
+	/* It ends at once; so long that even a slow machine has to wait. */
+	gs_sleep(10000 * MS);
 }
 
 static void other(void *arg)
