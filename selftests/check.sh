@@ -4,7 +4,11 @@
 # Run the tests in several environments, one after the other (together they
 # would disturb each other's timing), and sum up. "make check" builds first.
 #
-#   check.sh [native | tsan | asan | valgrind | vm:KERNEL:CPUS | vm-delays:KERNEL:CPUS]...
+#   check.sh [native | tsan | asan | valgrind | vm:KERNEL:CPUS | vm-kernel:KERNEL:CPUS |
+#            vm-delays:KERNEL:CPUS]...
+#
+# vm-kernel: without the tests of what the library does by itself; they know of the
+# kernel only what others test, so one kernel is enough for them
 #
 # valgrind: those tests that the Makefile has chosen
 # vm-delays: the tests of races, with a module in which their windows can be held open
@@ -40,6 +44,12 @@ programs()
 	done
 }
 
+# Filter the names of programs: those whose results depend on the kernel's version.
+ask_the_kernel()
+{
+	grep -v -E '/lib_(after|backtrace|cancel|chan.*|child|cond|cpus|cxx|dial|dump|errno|group|history.*|info|io_.*|jump|misuse|once|poll|profile|progress|runq|rwmutex|samples|schedtrace|select.*|sem|sigwait|sync|timerheap)$'
+}
+
 run_native()
 {
 	local list
@@ -56,12 +66,13 @@ run_valgrind()
 	GSCHED_BACKEND=epoll selftests/run.sh -t 300 build/valgrind/selftests/*
 }
 
+# run_vm KERNEL:CPUS FILTER
 run_vm()
 {
 	local kernel=${1%:*} cpus=${1#*:} list
 
-	mapfile -t list < <(programs selftests kmod; programs selftests lib)
-	selftests/vm.sh -k "$kernel" -c "$cpus" -m 2048 -t 1500 -f build/selftests \
+	mapfile -t list < <({ programs selftests kmod; programs selftests lib; } | "$2")
+	selftests/vm.sh -k "$kernel" -c "$cpus" -m 2048 -t 1800 -f build/selftests \
 		-f build/samples -f selftests/run.sh -f selftests/vm/splat.patterns -f "$nginx" -f "$gdb" \
 		-d 64 -s 64:50000 \
 		-- env GSCHED_BACKEND=module PATH=/usr/sbin:/usr/bin:/test ./run.sh -k "${list[@]}"
@@ -85,7 +96,8 @@ stage()
 	tsan)	run_native build/tsan ;;
 	asan)	run_native build/asan ;;
 	valgrind) run_valgrind ;;
-	vm:*)	run_vm "${1#vm:}" ;;
+	vm:*)	run_vm "${1#vm:}" cat ;;
+	vm-kernel:*) run_vm "${1#vm-kernel:}" ask_the_kernel ;;
 	vm-delays:*) run_vm_delays "${1#vm-delays:}" ;;
 	*)	echo "check.sh: no environment '$1'" >&2; return 2 ;;
 	esac
