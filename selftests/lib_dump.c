@@ -380,6 +380,38 @@ static void dump_new(void)
 	gs_chan_close(c);
 }
 
+static NOINLINE int in_a_group(void *arg)
+{
+	int ret = gs_chan_recv(arg, NULL);
+
+	STAY();
+	return ret;
+}
+
+/* Its frames begin lower; the function is the one that the program has named. */
+static void dump_member(void)
+{
+	gs_group grp = GS_GROUP_INIT;
+	gs_chan *c = gs_chan_new(0, 0);
+
+	CHECK_EQ(0, gs_group_go(&grp, in_a_group, c));
+	dump();
+	CHECK(strstr(text, "[runnable]:\n    in_a_group+0x0 (lib_dump) ["));
+	gs_yield();
+	dump();
+	CHECK(strstr(text, "[chan receive]:\n    "));
+	CHECK(strstr(text, "    in_a_group+0x"));
+	CHECK(!strstr(text, "    ?\n"));
+	CHECK_EQ(0, gs_chan_close(c));
+	CHECK_EQ(0, gs_group_wait(&grp));
+	gs_chan_unref(c);
+}
+
+TEST(member_of_a_group)
+{
+	EXPECT_EQ(0, run_on(1, dump_member));
+}
+
 TEST(before_it_begins)
 {
 	EXPECT_EQ(0, run_on(1, dump_new));

@@ -14,6 +14,8 @@
 
 #include "backtrace.h"
 #include "cfi.h"
+#include "group.h"
+#include "proc.h"
 #include "stack.h"
 
 /* A thread's broken stack could lead around in circles. */
@@ -67,19 +69,21 @@ static void add(struct backtrace *b, uintptr_t pc)
  */
 static bool at_entry(struct backtrace *b, const struct regs *regs, const struct g *g)
 {
+	uintptr_t sp = regs->r[REG_NR_SP];
+
 	if (!g || regs->r[REG_NR_PC] != (uintptr_t)arch_entry_return)
 		return false;
 	b->nr--;
-	b->whole = regs->r[REG_NR_SP] == arch_first_sp(g);
+	b->whole = sp == arch_first_sp(g) || sp == arch_first_sp(member_place(g));
 	return true;
 }
 
 /* Where its function will begin. */
-static bool not_begun(struct backtrace *b, const struct regs *regs, const struct g *g)
+static bool not_begun(struct backtrace *b, const struct regs *regs, struct g *g)
 {
 	if (regs->r[REG_NR_PC] != (uintptr_t)arch_entry)
 		return false;
-	add(b, (uintptr_t)__atomic_load_n(&g->fn, __ATOMIC_RELAXED));
+	add(b, g_entry(g));
 	b->whole = true;
 	return true;
 }

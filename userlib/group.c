@@ -203,7 +203,7 @@ static void member_main(void *arg)
 /* The member is at the stack's bottom; what runs there begins below. */
 static void member_init(struct g *g, gs_group *grp, int (*fn)(void *), void *arg)
 {
-	struct member *mb = (struct member *)g - 1;
+	struct member *mb = member_place(g);
 
 	*mb = (struct member){ .group = grp, .fn = fn, .fn_arg = arg };
 	arch_ctx_init(&g->ctx, mb);
@@ -254,7 +254,7 @@ int gs_group_go(gs_group *grp, int (*fn)(void *), void *arg)
 		return -ENOMEM;
 	}
 	m = sec_enter();
-	g_init(m, g, member_main, (struct member *)g - 1);
+	g_init(m, g, member_main, member_place(g));
 	member_init(g, grp, fn, arg);
 	member_add(m, g, grp);
 	sec_leave(m);

@@ -29,6 +29,12 @@ struct member {
 	void *arg;
 } __attribute__((aligned(16)));
 
+/* member_place - of a goroutine that is in a group; its frames begin below. */
+static inline struct member *member_place(const struct g *g)
+{
+	return (struct member *)g - 1;
+}
+
 struct m *member_leave(struct m *m, struct g *g);
 bool member_begin(struct member *mb, void (*end)(struct m *m, void *arg), void *arg);
 void member_end(struct member *mb);

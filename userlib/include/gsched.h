@@ -307,7 +307,7 @@ GS_API int gs_cancelled(void);
  * @on: 1 or 0
  *
  * For work that must be done in any case, such as to say goodbye. Goroutine context.
- * Return: what it was before, to be given back.
+ * Return: what it was before, to be given back; 0 for a goroutine in no group.
  */
 GS_API int gs_cancel_shield(int on);
 
