@@ -457,19 +457,29 @@ static bool count_becomes(uint64_t n)
 	return g_count() == n;
 }
 
+static gs_wg counted;
+
+static void be_counted(void *arg)
+{
+	gs_chan_recv(arg, NULL);
+	gs_wg_done(&counted);
+}
+
 static void count(void)
 {
 	CHECK_EQ(1, g_count());
 	for (int n = 300; n; n -= 100) {
 		gs_chan *c = gs_chan_new(0, 0);
 
+		gs_wg_add(&counted, n);
 		for (int i = 0; i < n; i++)
-			go(unnamed, c);
+			go(be_counted, c);
 		CHECK_EQ(n + 1, g_count());
 		gs_sleep(MS);
 		CHECK_EQ(n + 1, g_count());
 		gs_chan_close(c);
 		CHECK(count_becomes(1));
+		gs_wg_wait(&counted);
 		gs_chan_unref(c);
 	}
 }

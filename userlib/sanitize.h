@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/mman.h>
 
 #if defined(__SANITIZE_THREAD__)
 #define GS_TSAN 1
@@ -25,6 +26,7 @@
 
 #ifdef GS_TSAN
 
+#include <string.h>
 #include <sanitizer/tsan_interface.h>
 
 struct san_ctx {
@@ -61,6 +63,19 @@ static inline void san_g_free(struct san_ctx *s, void *lo, void *hi)
 	(void)hi;
 	if (s->fiber)
 		__tsan_destroy_fiber(s->fiber);
+}
+
+/* TSan knows nothing of mremap: what comes to the old place next would race with us. */
+static inline void *san_mremap(void *old, size_t old_size, size_t new_size)
+{
+	void *p = mmap(NULL, new_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+		       -1, 0);
+
+	if (p != MAP_FAILED) {
+		memcpy(p, old, old_size);
+		munmap(old, old_size);
+	}
+	return p;
 }
 
 static inline void san_switch(struct san_ctx *from, struct san_ctx *to, bool dying)
@@ -174,6 +189,10 @@ static inline void san_g_free(struct san_ctx *s, void *lo, void *hi)
 #if defined(GS_TSAN) || defined(GS_ASAN)
 /* They are told of each life. */
 #define san_g_new(s, lo, hi)		((void)(s), (void)(lo), (void)(hi))
+#endif
+
+#ifndef GS_TSAN
+#define san_mremap(old, old_size, new_size)	mremap(old, old_size, new_size, MREMAP_MAYMOVE)
 #endif
 
 #endif /* GS_SANITIZE_H */

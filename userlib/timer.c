@@ -150,7 +150,7 @@ static int heap_reserve(struct timers *ts, uint32_t room)
 	while (new_room < room)
 		new_room *= 2;
 	if (ts->room)
-		heap = mremap(ts->heap, ts->room * size, new_room * size, MREMAP_MAYMOVE);
+		heap = san_mremap(ts->heap, ts->room * size, new_room * size);
 	else
 		heap = mmap(NULL, new_room * size, PROT_READ | PROT_WRITE,
 			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
