@@ -164,7 +164,7 @@ TEST_GO(select_in_a_thread)
 		.up = gs_chan_new(sizeof(int), 0), .down = gs_chan_new(sizeof(int), 0),
 	};
 	pthread_t t = start(select_thread, &s);
-	int sent = 0, back = 0, v, one = 1;
+	int sent = 0, back = 0, v = 0, one = 1;
 
 	while (sent < ITEMS / 10) {
 		struct gs_case cs[] = {

@@ -311,13 +311,21 @@ TEST_F(tree, garbage_for_a_limit)
 	EXPECT_NONE();
 }
 
-static size_t fill(char *buf, size_t len, const char *begin, const char *end)
+/* Without the zero at the end. */
+static void put_text(char *to, const char *from)
 {
-	size_t b = strlen(begin), e = strlen(end);
+	while (*from)
+		*to++ = *from++;
+}
 
-	memcpy(buf, begin, b);
-	memset(buf + b, 'x', len - b - e);
-	memcpy(buf + len - e, end, e);
+/* A line of @len bytes, and behind it @rest. */
+static size_t fill(char *buf, size_t len, const char *begin, const char *end, const char *rest)
+{
+	memset(buf, 'x', len);
+	put_text(buf, begin);
+	put_text(buf + len - strlen(end), end);
+	put_text(buf + len, rest);
+	buf[len + strlen(rest)] = '\0';
 	return len;
 }
 
@@ -332,12 +340,12 @@ TEST_F(tree, garbage_for_lines)
 
 	file("/sys/fs/cgroup/a/cpu.max", "130000 100000\n");
 	for (i = 0; i < sizeof(lengths) / sizeof(*lengths); i++) {
-		n = fill(text, lengths[i], "0:", "\n");
-		strcpy(text + n, "::\n:\n\n0::\n0::relative\n7:cpu\n0::/a\n");
+		fill(text, lengths[i], "0:", "\n",
+		     "::\n:\n\n0::\n0::relative\n7:cpu\n0::/a\n");
 		file("/proc/self/cgroup", text);
-		n = fill(text, lengths[i], "1 1 0:1 / /", " rw - overlay overlay rw\n");
-		strcpy(text + n, "\n \n- - -\n1 2 3 4 5 6\n1 2 3 4 5 -\n1 2 3 4 5 - cgroup2\n"
-		       "1 2 3 4 5 - cgroup\n1 2 3 4 5 - cgroup x\n" MOUNT_V2 "30 23 0:26 /");
+		fill(text, lengths[i], "1 1 0:1 / /", " rw - overlay overlay rw\n",
+		     "\n \n- - -\n1 2 3 4 5 6\n1 2 3 4 5 -\n1 2 3 4 5 - cgroup2\n"
+		     "1 2 3 4 5 - cgroup\n1 2 3 4 5 - cgroup x\n" MOUNT_V2 "30 23 0:26 /");
 		file("/proc/self/mountinfo", text);
 		/* "0::" is the first of its kind: a group of no name. */
 		EXPECT_NONE();
@@ -345,13 +353,12 @@ TEST_F(tree, garbage_for_lines)
 		EXPECT_LIMIT(130000, 100000);
 		cgroup_reset();
 	}
-	n = fill(text, 5000, "0::/", "\n");
+	n = fill(text, 5000, "0::/", "\n", "");
 	put("/proc/self/cgroup", text, n);
 	EXPECT_NONE();
 	/* The end of a line that is too long is no line. */
 	file("/proc/self/cgroup", "0::/a\n");
-	n = fill(text, 16384, "", "");
-	strcpy(text + n, "30 23 0:26 / /no rw - cgroup2 cgroup2 rw\n");
+	n = fill(text, 16384, "", "", "30 23 0:26 / /no rw - cgroup2 cgroup2 rw\n");
 	file("/proc/self/mountinfo", text);
 	file("/no/a/cpu.max", "100000 100000\n");
 	EXPECT_NONE();
