@@ -25,12 +25,13 @@
 #define BEATS_MAX	100000
 
 /*
- * How late the beat may be, on an emulated machine that others use too; a beat that
- * has to wait for the blocking calls is late by seconds.
+ * How late the beat may be, on an emulated machine whose host others use too: with a
+ * quarter of it taken away the median has been seen at 155 ms, p99 at 2.4 s. A beat
+ * that has to wait for the blocking calls comes a few times in all.
  */
-#define LATE_MEDIAN	(40 * MS)
-#define LATE_P99	(1500 * MS)
-#define LATE_MAX	(3000 * MS)
+#define LATE_MEDIAN	(250 * MS)
+#define LATE_P99	(4000 * MS)
+#define LATE_MAX	(6000 * MS)
 
 static inline bool on_module(void)
 {

@@ -364,14 +364,21 @@ TEST_F_TIMEOUT(bound, is_seen_to_be_broken, 60)
 	EXPECT_LT(0, no_proc);
 }
 
+#define LOOKS 4
+
 /* The rule for goroutines that may be preempted sees it as well. */
 TEST(is_seen_in_short_spans)
 {
+	int found = 0;
+
 	if (!has_hold())
 		SKIP(return, "there is no hold that could be left out");
 	if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
 		SKIP(return, "one CPU executes one thread at a time");
-	EXPECT_LT(0, look(1, "nohold", true));
+	/* Nobody can say when two will run at the same time, if nothing keeps them apart. */
+	for (int i = 0; i < LOOKS && !found; i++)
+		found = look(1, "nohold", true);
+	EXPECT_LT(0, found);
 }
 
 TEST_HARNESS_MAIN

@@ -43,6 +43,10 @@ const char *__tsan_default_options(void)
 
 #define MS 1000000LL
 
+/* A descriptor as a goroutine's argument: the caller's variable may be gone before it. */
+#define FD_ARG(fd)	((void *)(intptr_t)(fd))
+#define FD_OF(arg)	((int)(intptr_t)(arg))
+
 /*
  * A loop's condition: @n times, but fewer, at least one in 20, where they are not done
  * by @end. Emulated CPUs are ten times slower.

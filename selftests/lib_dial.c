@@ -40,7 +40,7 @@ static int port(int fd)
 
 static void echo_one(void *arg)
 {
-	int l = *(int *)arg, fd = gs_accept(l, NULL, NULL);
+	int l = FD_OF(arg), fd = gs_accept(l, NULL, NULL);
 	char c;
 
 	CHECK(fd >= 0);
@@ -57,7 +57,7 @@ static void talk(int l, int fd)
 	CHECK(fd >= 0);
 	CHECK(fcntl(fd, F_GETFL) & O_NONBLOCK);
 	CHECK(fcntl(fd, F_GETFD) & FD_CLOEXEC);
-	go(echo_one, &l);
+	go(echo_one, FD_ARG(l));
 	CHECK_EQ(1, gs_write(fd, "x", 1));
 	CHECK_EQ(1, gs_read(fd, &c, 1));
 	CHECK_EQ('x', c);

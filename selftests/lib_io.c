@@ -116,7 +116,7 @@ TEST_GO(flags_untouched)
 
 static void send_three(void *arg)
 {
-	int fd = *(int *)arg;
+	int fd = FD_OF(arg);
 
 	CHECK_EQ(3, gs_write(fd, "abc", 3));
 	CHECK_EQ(1, gs_send(fd, "d", 1, 0));
@@ -129,7 +129,7 @@ static void datagrams(int type)
 	int fd[2];
 
 	CHECK_EQ(0, socketpair(AF_UNIX, type, 0, fd));
-	go(send_three, &fd[1]);
+	go(send_three, FD_ARG(fd[1]));
 	CHECK_EQ(3, gs_recv(fd[0], buf, sizeof(buf), 0));
 	CHECK(!memcmp(buf, "abc", 3));
 	CHECK_EQ(0, gs_read(fd[0], buf, 0));	/* takes no message */
@@ -190,7 +190,7 @@ static void add_seven(void *arg)
 	uint64_t seven = 7;
 
 	gs_sleep(5 * MS);
-	CHECK_EQ(8, gs_write(*(int *)arg, &seven, 8));
+	CHECK_EQ(8, gs_write(FD_OF(arg), &seven, 8));
 }
 
 static void eventfd_run(int flags)
@@ -198,7 +198,7 @@ static void eventfd_run(int flags)
 	int fd = eventfd(0, flags);
 	uint64_t v;
 
-	go(add_seven, &fd);
+	go(add_seven, FD_ARG(fd));
 	CHECK_EQ(8, gs_read(fd, &v, 8));
 	CHECK_EQ(7, v);
 	CHECK_EQ(-ETIMEDOUT, gs_read_until(fd, &v, 8, gs_now() + MS));
@@ -305,8 +305,8 @@ static void read_one(void *arg)
 {
 	char c;
 
-	CHECK_EQ(1, gs_read(*(int *)arg, &c, 1));
-	CHECK_EQ(1, gs_write(*(int *)arg, &c, 1));
+	CHECK_EQ(1, gs_read(FD_OF(arg), &c, 1));
+	CHECK_EQ(1, gs_write(FD_OF(arg), &c, 1));
 }
 
 TEST_GO(deadline_behind_another_reader)
@@ -315,7 +315,7 @@ TEST_GO(deadline_behind_another_reader)
 	char c;
 
 	CHECK_EQ(0, socketpair(AF_UNIX, SOCK_STREAM, 0, fd));
-	go(read_one, &fd[0]);
+	go(read_one, FD_ARG(fd[0]));
 	gs_sleep(5 * MS);
 	CHECK_EQ(-ETIMEDOUT, gs_read_until(fd[0], &c, 1, 0));
 	CHECK_EQ(-ETIMEDOUT, gs_read_until(fd[0], &c, 1, gs_now() + 5 * MS));
@@ -410,7 +410,7 @@ static void warm_up(int rd, int wr)
 
 static void data_then_fin(void *arg)
 {
-	int fd = *(int *)arg;
+	int fd = FD_OF(arg);
 
 	gs_sleep(3 * MS);
 	CHECK_EQ(3, send(fd, "bye", 3, MSG_MORE));	/* leaves with the FIN */
@@ -429,7 +429,7 @@ TEST_GO(data_and_fin)
 	for (i = 0; i < 20; i++) {
 		tcp_pair(fd);
 		warm_up(fd[0], fd[1]);
-		go(data_then_fin, &fd[1]);
+		go(data_then_fin, FD_ARG(fd[1]));
 		if (i % 2)
 			gs_sleep(10 * MS);
 		CHECK_EQ(3, gs_read(fd[0], buf, sizeof(buf)));
@@ -442,7 +442,7 @@ TEST_GO(data_and_fin)
 static void data_then_reset(void *arg)
 {
 	struct linger l = { .l_onoff = 1, .l_linger = 0 };
-	int fd = *(int *)arg;
+	int fd = FD_OF(arg);
 
 	gs_sleep(3 * MS);
 	CHECK_EQ(3, gs_write(fd, "bye", 3));
@@ -459,7 +459,7 @@ TEST_GO(data_and_reset)
 	for (i = 0; i < 20; i++) {
 		tcp_pair(fd);
 		warm_up(fd[0], fd[1]);
-		go(data_then_reset, &fd[1]);
+		go(data_then_reset, FD_ARG(fd[1]));
 		if (i % 2)
 			gs_sleep(10 * MS);
 		n = gs_read(fd[0], buf, sizeof(buf));
@@ -473,7 +473,7 @@ TEST_GO(data_and_reset)
 
 static void urgent(void *arg)
 {
-	int fd = *(int *)arg;
+	int fd = FD_OF(arg);
 
 	gs_sleep(3 * MS);
 	CHECK_EQ(2, gs_write(fd, "ab", 2));
@@ -491,7 +491,7 @@ TEST_GO(urgent_data)
 	for (i = 0; i < 20; i++) {
 		tcp_pair(fd);
 		warm_up(fd[0], fd[1]);
-		go(urgent, &fd[1]);
+		go(urgent, FD_ARG(fd[1]));
 		if (i % 2)
 			gs_sleep(10 * MS);
 		for (got = 0; got < 4; got += n) {
@@ -535,7 +535,7 @@ static void write_in_pieces(void *arg)
 
 	for (i = 0; i < 10; i++) {
 		gs_sleep(MS);
-		CHECK_EQ(10, gs_write(*(int *)arg, "0123456789", 10));
+		CHECK_EQ(10, gs_write(FD_OF(arg), "0123456789", 10));
 	}
 }
 
@@ -545,7 +545,7 @@ TEST_GO(waitall)
 	int fd[2];
 
 	tcp_pair(fd);
-	go(write_in_pieces, &fd[1]);
+	go(write_in_pieces, FD_ARG(fd[1]));
 	CHECK_EQ(95, gs_recv(fd[0], buf, 95, MSG_WAITALL));
 	CHECK_EQ(5, gs_recv(fd[0], buf, 100, 0));
 	gs_close(fd[1]);
@@ -725,7 +725,7 @@ TEST_GO(wait_fd)
 	CHECK_EQ(POLLOUT, gs_wait_fd(fd[0], POLLOUT));
 	CHECK_EQ(-ETIMEDOUT, gs_wait_fd_until(fd[0], POLLIN, 0));
 	CHECK_EQ(-ETIMEDOUT, gs_wait_fd_until(fd[0], POLLIN, gs_now() + 5 * MS));
-	go(write_in_pieces, &fd[1]);
+	go(write_in_pieces, FD_ARG(fd[1]));
 	CHECK_EQ(POLLIN, gs_wait_fd(fd[0], POLLIN));
 	CHECK_EQ(POLLIN, gs_wait_fd(fd[0], POLLIN));	/* level triggered */
 	CHECK_EQ(100, gs_recv(fd[0], buf, 100, MSG_WAITALL));

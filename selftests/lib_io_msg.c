@@ -136,7 +136,7 @@ static int udp_bound(struct sockaddr_in *a, bool plain)
 /* Answers each datagram to where it came from, until an empty one comes. */
 static void udp_serve(void *arg)
 {
-	int fd = *(int *)arg;
+	int fd = FD_OF(arg);
 	struct sockaddr_in from;
 	char buf[100];
 	socklen_t len;
@@ -160,7 +160,7 @@ static void udp_echo(bool plain)
 	char buf[100];
 	socklen_t len;
 
-	go(udp_serve, &fd[0]);
+	go(udp_serve, FD_ARG(fd[0]));
 	for (i = 10; i >= 0; i--) {
 		len = sizeof(from);
 		memset(buf, i, sizeof(buf));
@@ -169,7 +169,7 @@ static void udp_echo(bool plain)
 		CHECK_EQ(a[0].sin_port, from.sin_port);
 	}
 	/* The same as messages. */
-	go(udp_serve, &fd[0]);
+	go(udp_serve, FD_ARG(fd[0]));
 	for (i = 10; i >= 0; i--) {
 		iov = (struct iovec){ buf, i };
 		m.msg_name = &a[0];
@@ -325,7 +325,7 @@ static ssize_t recv_fd(int fd, struct iovec *iov, size_t n, int flags, int *pass
 
 static void send_pipe(void *arg)
 {
-	int fd = *(int *)arg, p[2];
+	int fd = FD_OF(arg), p[2];
 	struct iovec iov = { "here", 4 };
 
 	gs_sleep(5 * MS);
@@ -343,7 +343,7 @@ static void pass_fd(int type)
 	int fd[2], got;
 
 	CHECK_EQ(0, socketpair(AF_UNIX, type, 0, fd));
-	go(send_pipe, &fd[1]);
+	go(send_pipe, FD_ARG(fd[1]));
 	CHECK_EQ(4, recv_fd(fd[0], &iov, 1, 0, &got));
 	CHECK(got >= 0);
 	CHECK_EQ(6, gs_read(got, buf, sizeof(buf)));
@@ -421,7 +421,7 @@ TEST_GO(large_message_one_descriptor)
 
 static void send_in_pieces(void *arg)
 {
-	int fd = *(int *)arg, i;
+	int fd = FD_OF(arg), i;
 	struct iovec iov = { "0123456789", 10 };
 
 	for (i = 0; i < 10; i++) {
@@ -438,7 +438,7 @@ TEST_GO(waitall)
 	int fd[2], got, i;
 
 	CHECK_EQ(0, socketpair(AF_UNIX, SOCK_STREAM, 0, fd));
-	go(send_in_pieces, &fd[1]);
+	go(send_in_pieces, FD_ARG(fd[1]));
 	CHECK_EQ(60, recv_fd(fd[0], iov, 3, MSG_WAITALL, &got));
 	CHECK(got >= 0);
 	gs_close(got);

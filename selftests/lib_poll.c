@@ -9,7 +9,7 @@
 static void write_soon(void *arg)
 {
 	gs_sleep(5 * MS);
-	CHECK_EQ(1, gs_write(*(int *)arg, "x", 1));
+	CHECK_EQ(1, gs_write(FD_OF(arg), "x", 1));
 }
 
 static struct pollfd want(int fd, int events)
@@ -53,7 +53,7 @@ TEST_GO(wakes)
 	for (i = 0; i < 5; i++) {
 		for (j = 0; j < 5; j++)
 			p[j] = want(fd[j][0], POLLIN);
-		go(write_soon, &fd[i][1]);
+		go(write_soon, FD_ARG(fd[i][1]));
 		CHECK_EQ(1, gs_poll(p, 5));
 		for (j = 0; j < 5; j++)
 			CHECK_EQ(i == j ? POLLIN : 0, p[j].revents);
@@ -70,7 +70,7 @@ TEST_GO(wakes)
 
 static void read_all(void *arg)
 {
-	int fd = *(int *)arg;
+	int fd = FD_OF(arg);
 	char buf[4096];
 
 	gs_sleep(5 * MS);
@@ -91,7 +91,7 @@ TEST_GO(room_to_write)
 	p = want(fd[1], POLLOUT);
 	CHECK_EQ(-ETIMEDOUT, gs_poll_until(&p, 1, gs_now() + 5 * MS));
 	CHECK_EQ(0, p.revents);
-	go(read_all, &fd[0]);
+	go(read_all, FD_ARG(fd[0]));
 	CHECK_EQ(1, gs_poll(&p, 1));
 	CHECK_EQ(POLLOUT, p.revents);
 	gs_close(fd[1]);
@@ -100,7 +100,7 @@ TEST_GO(room_to_write)
 static void hang_up(void *arg)
 {
 	gs_sleep(5 * MS);
-	CHECK_EQ(0, gs_close(*(int *)arg));
+	CHECK_EQ(0, gs_close(FD_OF(arg)));
 }
 
 TEST_GO(hang_up)
@@ -111,7 +111,7 @@ TEST_GO(hang_up)
 	CHECK_EQ(0, pipe(fd));
 	p[0] = want(fd[0], 0);		/* POLLHUP needs no asking */
 	p[1] = want(-1, POLLIN);
-	go(hang_up, &fd[1]);
+	go(hang_up, FD_ARG(fd[1]));
 	CHECK_EQ(1, gs_poll(p, 2));
 	CHECK_EQ(POLLHUP, p[0].revents);
 	gs_close(fd[0]);
@@ -156,11 +156,11 @@ TEST_GO(same_descriptor_twice)
 	p[0] = want(fd[0], POLLOUT);
 	p[1] = want(fd[0], POLLIN);
 	p[2] = want(fd[0], POLLOUT);
-	go(write_soon, &fd[1]);
+	go(write_soon, FD_ARG(fd[1]));
 	CHECK_EQ(1, gs_poll(p, 3));
 	CHECK_EQ(POLLIN, p[1].revents);
 	CHECK_EQ(1, gs_read(fd[0], buf, 1));
-	go(read_all, &fd[1]);
+	go(read_all, FD_ARG(fd[1]));
 	CHECK_EQ(2, gs_poll(p, 3));
 	CHECK_EQ(POLLOUT, p[0].revents);
 	CHECK_EQ(0, p[1].revents);
@@ -202,7 +202,7 @@ TEST_GO(beside_a_reader)
 		CHECK_EQ(-ETIMEDOUT, gs_poll_until(&p, 1, gs_now() + 5 * MS));
 		CHECK_EQ(5, gs_write(fd[1], "12345", 5));
 		CHECK_EQ(0, gs_wg_wait_until(&u.wg, gs_now() + 20000 * MS));
-		go(write_soon, &fd[1]);
+		go(write_soon, FD_ARG(fd[1]));
 		CHECK_EQ(1, gs_poll(&p, 1));
 		CHECK_EQ(1, gs_read(fd[0], &c, 1));
 	}
