@@ -365,12 +365,13 @@ struct closing {
 	gs_chan *c[2];
 	gs_wg wg;
 	long sent, got;
+	char what;
 };
 
 static void send_until_closed(void *arg)
 {
 	struct closing *cl = arg;
-	struct gs_case cases[] = { sends(cl->c[0], &cl->wg), sends(cl->c[1], &cl->wg) };
+	struct gs_case cases[] = { sends(cl->c[0], &cl->what), sends(cl->c[1], &cl->what) };
 	int i;
 
 	while ((i = gs_select(cases, 2)) >= 0 && cases[i].result == 0)
