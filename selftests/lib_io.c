@@ -114,6 +114,15 @@ TEST_GO(flags_untouched)
 
 /* ------------------------------------------------------------ messages, counters */
 
+/* Goroutines that use a test's descriptors: they have ended when it closes those. */
+static gs_wg others;
+
+static void go_with_fd(void (*fn)(void *), int fd)
+{
+	gs_wg_add(&others, 1);
+	go(fn, FD_ARG(fd));
+}
+
 static void send_three(void *arg)
 {
 	int fd = FD_OF(arg);
@@ -121,6 +130,7 @@ static void send_three(void *arg)
 	CHECK_EQ(3, gs_write(fd, "abc", 3));
 	CHECK_EQ(1, gs_send(fd, "d", 1, 0));
 	CHECK_EQ(0, gs_send(fd, "", 0, 0));
+	gs_wg_done(&others);
 }
 
 static void datagrams(int type)
@@ -129,13 +139,14 @@ static void datagrams(int type)
 	int fd[2];
 
 	CHECK_EQ(0, socketpair(AF_UNIX, type, 0, fd));
-	go(send_three, FD_ARG(fd[1]));
+	go_with_fd(send_three, fd[1]);
 	CHECK_EQ(3, gs_recv(fd[0], buf, sizeof(buf), 0));
 	CHECK(!memcmp(buf, "abc", 3));
 	CHECK_EQ(0, gs_read(fd[0], buf, 0));	/* takes no message */
 	CHECK_EQ(1, gs_read(fd[0], buf, sizeof(buf)));
 	CHECK_EQ(0, gs_recv(fd[0], buf, sizeof(buf), 0));
 	CHECK_EQ(-ETIMEDOUT, gs_read_until(fd[0], buf, 1, 0));
+	gs_wg_wait(&others);
 	CHECK_EQ(0, gs_close(fd[0]));
 	CHECK_EQ(0, gs_close(fd[1]));
 }
@@ -191,6 +202,7 @@ static void add_seven(void *arg)
 
 	gs_sleep(5 * MS);
 	CHECK_EQ(8, gs_write(FD_OF(arg), &seven, 8));
+	gs_wg_done(&others);
 }
 
 static void eventfd_run(int flags)
@@ -198,12 +210,13 @@ static void eventfd_run(int flags)
 	int fd = eventfd(0, flags);
 	uint64_t v;
 
-	go(add_seven, FD_ARG(fd));
+	go_with_fd(add_seven, fd);
 	CHECK_EQ(8, gs_read(fd, &v, 8));
 	CHECK_EQ(7, v);
 	CHECK_EQ(-ETIMEDOUT, gs_read_until(fd, &v, 8, gs_now() + MS));
 	CHECK_EQ(8, gs_write(fd, &v, 8));
 	CHECK_EQ(-EINVAL, gs_read(fd, &v, 4));
+	gs_wg_wait(&others);
 	CHECK_EQ(0, gs_close(fd));
 }
 
@@ -307,6 +320,7 @@ static void read_one(void *arg)
 
 	CHECK_EQ(1, gs_read(FD_OF(arg), &c, 1));
 	CHECK_EQ(1, gs_write(FD_OF(arg), &c, 1));
+	gs_wg_done(&others);
 }
 
 TEST_GO(deadline_behind_another_reader)
@@ -315,7 +329,7 @@ TEST_GO(deadline_behind_another_reader)
 	char c;
 
 	CHECK_EQ(0, socketpair(AF_UNIX, SOCK_STREAM, 0, fd));
-	go(read_one, FD_ARG(fd[0]));
+	go_with_fd(read_one, fd[0]);
 	gs_sleep(5 * MS);
 	CHECK_EQ(-ETIMEDOUT, gs_read_until(fd[0], &c, 1, 0));
 	CHECK_EQ(-ETIMEDOUT, gs_read_until(fd[0], &c, 1, gs_now() + 5 * MS));
@@ -324,6 +338,7 @@ TEST_GO(deadline_behind_another_reader)
 	CHECK_EQ('1', c);
 	CHECK_EQ(1, gs_read(fd[0], &c, 1));
 	CHECK_EQ('2', c);
+	gs_wg_wait(&others);
 	gs_close(fd[0]);
 	gs_close(fd[1]);
 }
@@ -415,6 +430,7 @@ static void data_then_fin(void *arg)
 	gs_sleep(3 * MS);
 	CHECK_EQ(3, send(fd, "bye", 3, MSG_MORE));	/* leaves with the FIN */
 	CHECK_EQ(0, shutdown(fd, SHUT_WR));
+	gs_wg_done(&others);
 }
 
 /*
@@ -429,11 +445,12 @@ TEST_GO(data_and_fin)
 	for (i = 0; i < 20; i++) {
 		tcp_pair(fd);
 		warm_up(fd[0], fd[1]);
-		go(data_then_fin, FD_ARG(fd[1]));
+		go_with_fd(data_then_fin, fd[1]);
 		if (i % 2)
 			gs_sleep(10 * MS);
 		CHECK_EQ(3, gs_read(fd[0], buf, sizeof(buf)));
 		CHECK_EQ(0, recv_soon(fd[0], buf, sizeof(buf), 0));
+		gs_wg_wait(&others);
 		gs_close(fd[0]);
 		gs_close(fd[1]);
 	}
@@ -448,6 +465,7 @@ static void data_then_reset(void *arg)
 	CHECK_EQ(3, gs_write(fd, "bye", 3));
 	CHECK_EQ(0, setsockopt(fd, SOL_SOCKET, SO_LINGER, &l, sizeof(l)));
 	CHECK_EQ(0, gs_close(fd));
+	gs_wg_done(&others);
 }
 
 TEST_GO(data_and_reset)
@@ -459,7 +477,7 @@ TEST_GO(data_and_reset)
 	for (i = 0; i < 20; i++) {
 		tcp_pair(fd);
 		warm_up(fd[0], fd[1]);
-		go(data_then_reset, FD_ARG(fd[1]));
+		go_with_fd(data_then_reset, fd[1]);
 		if (i % 2)
 			gs_sleep(10 * MS);
 		n = gs_read(fd[0], buf, sizeof(buf));
@@ -467,6 +485,7 @@ TEST_GO(data_and_reset)
 		if (n == 3)
 			CHECK_EQ(-ECONNRESET, recv_soon(fd[0], buf, sizeof(buf), 0));
 		CHECK_EQ(-EPIPE, gs_write(fd[0], "x", 1));
+		gs_wg_wait(&others);
 		gs_close(fd[0]);
 	}
 }
@@ -479,6 +498,7 @@ static void urgent(void *arg)
 	CHECK_EQ(2, gs_write(fd, "ab", 2));
 	CHECK_EQ(1, gs_send(fd, "!", 1, MSG_OOB));
 	CHECK_EQ(2, gs_write(fd, "cd", 2));
+	gs_wg_done(&others);
 }
 
 /* Reads stop at the urgent mark: a short one there has not emptied the queue. */
@@ -491,7 +511,7 @@ TEST_GO(urgent_data)
 	for (i = 0; i < 20; i++) {
 		tcp_pair(fd);
 		warm_up(fd[0], fd[1]);
-		go(urgent, FD_ARG(fd[1]));
+		go_with_fd(urgent, fd[1]);
 		if (i % 2)
 			gs_sleep(10 * MS);
 		for (got = 0; got < 4; got += n) {
@@ -505,6 +525,7 @@ TEST_GO(urgent_data)
 			CHECK(n > 0);
 		}
 		CHECK(!memcmp(buf, "abcd", 4));
+		gs_wg_wait(&others);
 		gs_close(fd[0]);
 		gs_close(fd[1]);
 	}
@@ -537,6 +558,7 @@ static void write_in_pieces(void *arg)
 		gs_sleep(MS);
 		CHECK_EQ(10, gs_write(FD_OF(arg), "0123456789", 10));
 	}
+	gs_wg_done(&others);
 }
 
 TEST_GO(waitall)
@@ -545,9 +567,10 @@ TEST_GO(waitall)
 	int fd[2];
 
 	tcp_pair(fd);
-	go(write_in_pieces, FD_ARG(fd[1]));
+	go_with_fd(write_in_pieces, fd[1]);
 	CHECK_EQ(95, gs_recv(fd[0], buf, 95, MSG_WAITALL));
 	CHECK_EQ(5, gs_recv(fd[0], buf, 100, 0));
+	gs_wg_wait(&others);
 	gs_close(fd[1]);
 	CHECK_EQ(0, gs_recv(fd[0], buf, 100, MSG_WAITALL));
 	gs_close(fd[0]);
@@ -725,10 +748,11 @@ TEST_GO(wait_fd)
 	CHECK_EQ(POLLOUT, gs_wait_fd(fd[0], POLLOUT));
 	CHECK_EQ(-ETIMEDOUT, gs_wait_fd_until(fd[0], POLLIN, 0));
 	CHECK_EQ(-ETIMEDOUT, gs_wait_fd_until(fd[0], POLLIN, gs_now() + 5 * MS));
-	go(write_in_pieces, FD_ARG(fd[1]));
+	go_with_fd(write_in_pieces, fd[1]);
 	CHECK_EQ(POLLIN, gs_wait_fd(fd[0], POLLIN));
 	CHECK_EQ(POLLIN, gs_wait_fd(fd[0], POLLIN));	/* level triggered */
 	CHECK_EQ(100, gs_recv(fd[0], buf, 100, MSG_WAITALL));
+	gs_wg_wait(&others);
 	CHECK_EQ(0, gs_close(fd[1]));
 	CHECK_EQ(POLLIN | POLLHUP, gs_wait_fd(fd[0], POLLIN) & (POLLIN | POLLHUP));
 	CHECK_EQ(0, gs_close(fd[0]));
