@@ -36,6 +36,19 @@ const char *__tsan_default_options(void)
 {
 	return "halt_on_error=1 atexit_sleep_ms=0";
 }
+
+/*
+ * What orders a close after somebody else's use of the descriptor may be the kernel's:
+ * an end of file, a readiness. A test may define more.
+ */
+#ifndef TSAN_SUPPRESSIONS
+#define TSAN_SUPPRESSIONS ""
+#endif
+const char *__tsan_default_suppressions(void) __attribute__((visibility("default")));
+const char *__tsan_default_suppressions(void)
+{
+	return "race:^close$\n" TSAN_SUPPRESSIONS;
+}
 #endif
 
 /* How often: fewer times where each costs more. */

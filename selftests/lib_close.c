@@ -1,5 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Closing under waiting goroutines, by the library and behind its back. */
+/*
+ * TSan takes a call on a number that another thread has just opened for a race. Here
+ * numbers change their meaning under the calls on purpose.
+ */
+#define TSAN_SUPPRESSIONS \
+	"race:^sys_recvfrom$\nrace:^sys_sendto$\nrace:^sys_read$\nrace:^sys_write$\n"
 #include "lib_net.h"
 
 #include <sys/mman.h>
@@ -111,16 +117,6 @@ static void wait_call(void *arg)
 	w->result = w->call(w->fd);
 	__atomic_store_n(&w->done, true, __ATOMIC_RELEASE);
 	gs_wg_done(&w->wg);
-}
-
-/*
- * TSan takes a call on a number that another thread has just opened for a race. Here
- * numbers change their meaning under the calls on purpose.
- */
-const char *__tsan_default_suppressions(void) __attribute__((visibility("default")));
-const char *__tsan_default_suppressions(void)
-{
-	return "race:^sys_recvfrom$\nrace:^sys_sendto$\nrace:^sys_read$\nrace:^sys_write$\n";
 }
 
 static uint64_t users(int fd)

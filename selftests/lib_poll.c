@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* gs_poll: several descriptors at a time, beside goroutines that use them. */
+/* TSan takes a call on a number that another thread has just opened for a race. */
+#define TSAN_SUPPRESSIONS "race:^sys_polln$\nrace:^sys_epoll_ctl$\n"
 #include "lib_net.h"
 
 #include <sys/resource.h>
@@ -303,13 +305,6 @@ static void place_poll(void *arg)
 		gs_yield();		/* a call that need not wait keeps its P */
 	}
 	gs_wg_done(&s->wg);
-}
-
-/* TSan takes a call on a number that another thread has just opened for a race. */
-const char *__tsan_default_suppressions(void) __attribute__((visibility("default")));
-const char *__tsan_default_suppressions(void)
-{
-	return "race:^sys_polln$\nrace:^sys_epoll_ctl$\n";
 }
 
 TEST_GO(close_reopen_storm)
