@@ -2,7 +2,7 @@
 /*
  * What must not be done from a signal handler is told: to jump out of the library.
  */
-#include "lib_check.h"
+#include "lib_stderr.h"
 
 #include <setjmp.h>
 #include <signal.h>
@@ -50,34 +50,12 @@ static void then_yields(void)
 		gs_yield();
 }
 
-static void told(void (*body)(void), int procs, char *buf, size_t room, int *status)
-{
-	size_t len = 0;
-	ssize_t n;
-	int fd[2];
-	pid_t pid;
-
-	CHECK_EQ(0, pipe(fd));
-	pid = fork();
-	if (!pid) {
-		alarm(20);
-		dup2(fd[1], 2);
-		_exit(run_on(procs, body));
-	}
-	close(fd[1]);
-	while ((n = read(fd[0], buf + len, room - 1 - len)) > 0)
-		len += n;
-	buf[len] = '\0';
-	close(fd[0]);
-	CHECK_EQ(pid, waitpid(pid, status, 0));
-}
-
 static bool is_told(void (*body)(void), int procs)
 {
 	char buf[4096];
 	int status;
 
-	told(body, procs, buf, sizeof(buf), &status);
+	child_stderr(body, procs, buf, sizeof(buf), &status);
 	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT &&
 	    strstr(buf, "gsched: fatal: a goroutine waits in a nested section"))
 		return true;

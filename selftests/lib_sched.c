@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The scheduler: order, fairness, starting and ending, as programs see it. */
-#include "lib_check.h"
+#include "lib_stderr.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -524,28 +524,6 @@ static void deadlock(void)
 	go(stuck, c);
 	gs_sleep(MS);
 	gs_chan_recv(c, NULL);
-}
-
-static void child_stderr(void (*body)(void), int procs, char *buf, size_t room, int *status)
-{
-	size_t len = 0;
-	ssize_t n;
-	int fd[2];
-	pid_t pid;
-
-	CHECK_EQ(0, pipe(fd));
-	pid = fork();
-	if (!pid) {
-		alarm(20);
-		dup2(fd[1], 2);
-		_exit(run_on(procs, body));
-	}
-	close(fd[1]);
-	while ((n = read(fd[0], buf + len, room - 1 - len)) > 0)
-		len += n;
-	buf[len] = '\0';
-	close(fd[0]);
-	CHECK_EQ(pid, waitpid(pid, status, 0));
 }
 
 TEST_F(procs, deadlock_is_told)

@@ -88,34 +88,35 @@ static int64_t get_signed(const uint8_t **p, size_t size)
 	return (int64_t)(get_fixed(p, size) << unused) >> unused;
 }
 
-static uint64_t get_uleb(const uint8_t **p)
+/* Seven bits a byte, the last one without the eighth. @shift: how many those were. */
+static uint64_t get_leb(const uint8_t **p, uint32_t *shift)
 {
 	uint64_t value = 0;
-	uint32_t shift = 0;
 	uint8_t byte;
 
+	*shift = 0;
 	do {
 		byte = *(*p)++;
-		if (shift < 64)
-			value |= (uint64_t)(byte & 0x7f) << shift;
-		shift += 7;
+		if (*shift < 64)
+			value |= (uint64_t)(byte & 0x7f) << *shift;
+		*shift += 7;
 	} while (byte & 0x80);
 	return value;
 }
 
+static uint64_t get_uleb(const uint8_t **p)
+{
+	uint32_t shift;
+
+	return get_leb(p, &shift);
+}
+
 static int64_t get_sleb(const uint8_t **p)
 {
-	uint64_t value = 0;
-	uint32_t shift = 0;
-	uint8_t byte;
+	uint32_t shift;
+	uint64_t value = get_leb(p, &shift);
 
-	do {
-		byte = *(*p)++;
-		if (shift < 64)
-			value |= (uint64_t)(byte & 0x7f) << shift;
-		shift += 7;
-	} while (byte & 0x80);
-	if (byte & 0x40 && shift < 64)
+	if (shift <= 63 && value >> (shift - 1) & 1)
 		value |= ~0ULL << shift;
 	return value;
 }
