@@ -3,7 +3,7 @@
  * gs_lock_thread: the goroutine stays on its thread, nobody else runs there, and all
  * others go on while it waits.
  */
-#include "lib_check.h"
+#include "lib_stderr.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -615,24 +615,9 @@ static void deadlock_of_both(void)
 static bool deadlock_told(void (*body)(void), int procs)
 {
 	char buf[4096];
-	size_t len = 0;
-	int fd[2], status;
-	ssize_t n;
-	pid_t pid;
+	int status;
 
-	CHECK_EQ(0, pipe(fd));
-	pid = fork();
-	if (!pid) {
-		alarm(20);
-		dup2(fd[1], 2);
-		_exit(run_on(procs, body));
-	}
-	close(fd[1]);
-	while ((n = read(fd[0], buf + len, sizeof(buf) - 1 - len)) > 0)
-		len += n;
-	buf[len] = '\0';
-	close(fd[0]);
-	CHECK_EQ(pid, waitpid(pid, &status, 0));
+	child_stderr(body, procs, buf, sizeof(buf), &status);
 	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT &&
 	    strstr(buf, "all goroutines are asleep - deadlock!\n") &&
 	    strstr(buf, "\"stuck\" [chan receive"))

@@ -3,9 +3,10 @@
 #ifndef LIB_STDERR_H
 #define LIB_STDERR_H
 
-#include <sys/wait.h>
-
+/* First: it says which declarations are wanted. */
 #include "lib_check.h"
+
+#include <sys/wait.h>
 
 /* Run @body as run_on() does, in a child. *@status: as waitpid's. */
 static inline void child_stderr(void (*body)(void), int procs, char *buf, size_t room,

@@ -61,7 +61,7 @@ int gs_wait_fd(int fd, int events)
 #define FEW 8
 
 /* A descriptor of the array; @e is NULL while it is not in use. */
-struct member {
+struct polled {
 	struct fd_poller poller;
 	struct gs_fd *e;
 };
@@ -69,7 +69,7 @@ struct member {
 struct poll_call {
 	struct pollfd *fds;
 	nfds_t n;
-	struct member *members;
+	struct polled *members;
 };
 
 /* gs_close has been called on some: poll(2) does not know that yet. */
@@ -128,7 +128,7 @@ static int poll_add(const struct poll_call *c, int epfd, nfds_t i)
 
 static int poll_begin(const struct poll_call *c, int epfd, struct gs_fd *set)
 {
-	struct member *mb;
+	struct polled *mb;
 	struct gs_fd *e;
 	nfds_t i;
 	int ret;
@@ -186,7 +186,7 @@ static int poll_park(struct poll_call *c, int64_t deadline)
 
 static int poll_goroutine(struct pollfd *fds, nfds_t n, int64_t deadline)
 {
-	struct member few[FEW] = { 0 };
+	struct polled few[FEW] = { 0 };
 	struct poll_call c = { .fds = fds, .n = n, .members = few };
 	int ret;
 
