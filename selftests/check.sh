@@ -31,7 +31,8 @@ PATH=$PATH:${nginx%/*}:${gdb%/*}
 pass=0 fail=0 skip=0
 log=$(mktemp)
 summary=$(mktemp)
-trap 'rm -f "$log" "$summary"' EXIT
+failures=$(mktemp)
+trap 'rm -f "$log" "$summary" "$failures"' EXIT
 
 # Print the test programs DIR/KIND_* that there are sources for.
 programs()
@@ -115,6 +116,7 @@ account()
 		f=1
 		name="$name (exit status $status)"
 	fi
+	grep -E '^(# failed:|not ok)' "$log" | sed "s/^/# $1: /" >>"$failures" || :
 	pass=$((pass + p)) fail=$((fail + f)) skip=$((skip + s))
 	printf '# %-16s %5d passed %5d failed %5d skipped %5d s\n' "$name" "$p" "$f" "$s" "$took" >>"$summary"
 }
@@ -127,6 +129,10 @@ for name; do
 	account "$name" "$status" $((SECONDS - start))
 done
 
+if [ -s "$failures" ]; then
+	echo "# === failed"
+	cat "$failures"
+fi
 echo "# === all"
 cat "$summary"
 echo "$pass passed, $fail failed, $skip skipped"

@@ -9,7 +9,8 @@
 #   -t SECONDS  for each program, default 120
 #
 # Prints TAP 13 as kselftest's runner does: a test point per program, what the
-# program printed as comments before it. The last line counts single cases:
+# program printed as comments before it. What failed is said once more right before
+# a "not ok", however long the program has gone on. The last line counts single cases:
 #
 #   # Totals: pass:N fail:N skip:N
 #
@@ -71,6 +72,15 @@ count()
 	grep -c -E "$1" "$out"
 }
 
+# Print the last lines of each case in $out that failed.
+failures()
+{
+	awk '
+		{ line[n++] = $0 }
+		/^not ok / { for (i = n > 20 ? n - 20 : 0; i < n; i++) print "# failed: " line[i] }
+		/^(not )?ok / { n = 0 }' "$out"
+}
+
 pass=0 fail=0 skip=0 n=0
 echo "TAP version 13"
 echo "1..$#"
@@ -109,6 +119,7 @@ for program; do
 	fi
 
 	if [ -n "$why" ]; then
+		failures
 		echo "not ok $n $name # $why"
 	elif [ $status = 4 ]; then
 		reason=$(sed -n 's/.*SKIP[: ]*//p' "$out" | tail -n 1)
