@@ -16,6 +16,7 @@ help:
 	@echo 'make samples         build/samples/*'
 	@echo 'make demo            the demonstration, in a virtual machine'
 	@echo 'make check           all tests, native and in virtual machines'
+	@echo 'make check-debug     all tests in machines with KASAN, lockdep, KCSAN, PREEMPT_RT'
 	@echo 'make check-sanitize  the library tests under TSan, and under ASan and UBSan'
 	@echo 'make bench           the benchmarks, in a virtual machine'
 	@echo 'make lint            checkpatch, sparse, W=1, clang-tidy, licenses'

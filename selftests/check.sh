@@ -5,13 +5,15 @@
 # would disturb each other's timing), and sum up. "make check" builds first.
 #
 #   check.sh [native | tsan | asan | valgrind | vm:KERNEL:CPUS | vm-kernel:KERNEL:CPUS |
-#            vm-delays:KERNEL:CPUS]...
+#            vm-delays:KERNEL:CPUS | vm-slow:KERNEL:CPUS | vm-slow-kmod:KERNEL:CPUS]...
 #
 # vm-kernel: without the tests of what the library does by itself; they know of the
 # kernel only what others test, so one kernel is enough for them
 #
 # valgrind: those tests that the Makefile has chosen
 # vm-delays: the tests of races, with a module in which their windows can be held open
+# vm-slow: as vm, for a kernel on which all takes ten times as long
+# vm-slow-kmod: only the tests that speak to the module themselves
 #
 # The last line is "N passed, N failed, N skipped", counting single cases; the
 # exit status is 1 if any failed or none passed.
@@ -51,6 +53,12 @@ ask_the_kernel()
 	grep -v -E '/lib_(after|backtrace|cancel|chan.*|child|cond|cpus|cxx|dial|dump|errno|group|history.*|info|io_.*|jump|misuse|once|poll|profile|progress|runq|rwmutex|samples|schedtrace|select.*|sem|sigwait|sync|timerheap)$'
 }
 
+# Filter the names of programs: those that speak to the module themselves.
+of_the_module()
+{
+	grep '/kmod_'
+}
+
 run_native()
 {
 	local list
@@ -67,16 +75,17 @@ run_valgrind()
 	GSCHED_BACKEND=epoll selftests/run.sh -t 300 build/valgrind/selftests/*
 }
 
-# run_vm KERNEL:CPUS FILTER
+# run_vm KERNEL:CPUS FILTER [SLOWNESS]
 run_vm()
 {
-	local kernel=${1%:*} cpus=${1#*:} list
+	local kernel=${1%:*} cpus=${1#*:} slowness=${3:-1} list
 
 	mapfile -t list < <({ programs selftests kmod; programs selftests lib; } | "$2")
-	selftests/vm.sh -k "$kernel" -c "$cpus" -m 2048 -t 1800 -f build/selftests \
+	selftests/vm.sh -k "$kernel" -c "$cpus" -m 2048 -t $((1800 * slowness)) -f build/selftests \
 		-f build/samples -f selftests/run.sh -f selftests/vm/splat.patterns -f "$nginx" -f "$gdb" \
 		-d 64 -s 64:50000 \
-		-- env GSCHED_BACKEND=module PATH=/usr/sbin:/usr/bin:/test ./run.sh -k "${list[@]}"
+		-- env GSCHED_BACKEND=module TEST_SLOWNESS="$slowness" PATH=/usr/sbin:/usr/bin:/test \
+		./run.sh -k -t $((120 * slowness)) "${list[@]}"
 }
 
 run_vm_delays()
@@ -99,6 +108,8 @@ stage()
 	valgrind) run_valgrind ;;
 	vm:*)	run_vm "${1#vm:}" cat ;;
 	vm-kernel:*) run_vm "${1#vm-kernel:}" ask_the_kernel ;;
+	vm-slow:*) run_vm "${1#vm-slow:}" cat 10 ;;
+	vm-slow-kmod:*) run_vm "${1#vm-slow-kmod:}" of_the_module 10 ;;
 	vm-delays:*) run_vm_delays "${1#vm-delays:}" ;;
 	*)	echo "check.sh: no environment '$1'" >&2; return 2 ;;
 	esac

@@ -40,7 +40,7 @@
 
 #include <linux/gsched.h>
 
-#include "kselftest_harness.h"
+#include "harness.h"
 
 #define must(cond) do {								\
 	if (!(cond)) {								\
@@ -720,11 +720,14 @@ static inline bool sleeps_in(pid_t tid, unsigned int cmd)
 	       nr == SYS_ioctl && (unsigned int)seen == cmd;
 }
 
-/* True if the actor's call is still sleeping after a while. */
+/*
+ * True if the actor has not left the call after a while. It may be awake for a moment,
+ * to look whether it has to sleep on.
+ */
 static inline bool stays_asleep(struct actor *a, unsigned int cmd)
 {
 	let_it_happen();
-	return !actor_ended(a) && sleeps_in(a->tid, cmd);
+	return eventually(actor_ended(a) || sleeps_in(a->tid, cmd)) && !actor_ended(a);
 }
 
 /* Begin a call of the actor and wait until it sleeps in it. */

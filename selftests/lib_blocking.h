@@ -127,9 +127,9 @@ static inline void beat_check(const char *what)
 	       beat.n, median / 1e6, p99 / 1e6, max / 1e6);
 	fflush(stdout);
 	CHECK(beat.n >= 20);
-	CHECK(median <= LATE_MEDIAN);
-	CHECK(p99 <= LATE_P99);
-	CHECK(max <= LATE_MAX);
+	CHECK(median <= LATE_MEDIAN * slowness());
+	CHECK(p99 <= LATE_P99 * slowness());
+	CHECK(max <= LATE_MAX * slowness());
 }
 
 /* --------------------------------------------------------------------- the crowd */
@@ -169,7 +169,8 @@ static inline void crowd_run(const char *what, int n, void (*fn)(int i), int64_t
 		printf("; one after the other %.0f at least", serial / 1e6);
 	printf("\n");
 	CHECK(took >= serial / n);
-	if (on_module() && serial)
+	/* The calls' waiting overlaps; a slow machine takes long for all else, too. */
+	if (on_module() && serial && slowness() == 1)
 		CHECK(took < serial / 2);
 	beat_check(what);
 }

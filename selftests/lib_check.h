@@ -18,7 +18,7 @@
 
 #include <gsched.h>
 
-#include "kselftest_harness.h"
+#include "harness.h"
 
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
 #define SANITIZED 1

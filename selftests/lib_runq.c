@@ -12,7 +12,7 @@
 
 #include "../userlib/runq.c"
 
-#include "kselftest_harness.h"
+#include "harness.h"
 
 struct runtime rt;
 

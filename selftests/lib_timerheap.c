@@ -12,7 +12,7 @@
 #undef GS_DEBUG
 #include "../userlib/lock.c"
 
-#include "kselftest_harness.h"
+#include "harness.h"
 
 struct runtime rt;
 

@@ -39,7 +39,9 @@ out=$tmp/out
 if [ $klog = yes ]; then
 	# In the tree it is in vm/, in a guest beside this script.
 	for f in "$here/splat.patterns" "$here/vm/splat.patterns"; do
-		[ ! -e "$f" ] || grep -v -e '^#' -e '^$' "$f" >"$tmp/patterns"
+		[ -e "$f" ] || continue
+		grep -v -e '^[#!]' -e '^$' "$f" >"$tmp/patterns"
+		sed -n 's/^!//p' "$f" >"$tmp/harmless"
 	done
 	[ -s "$tmp/patterns" ] || { echo "run.sh: no splat.patterns" >&2; exit 2; }
 	seen=$(dmesg | wc -l)
@@ -51,7 +53,7 @@ splats()
 	[ $klog = yes ] || return 1
 	dmesg | tail -n "+$((seen + 1))" >"$tmp/new"
 	seen=$((seen + $(wc -l <"$tmp/new")))
-	grep -E -f "$tmp/patterns" "$tmp/new"
+	grep -v -E -f "$tmp/harmless" "$tmp/new" | grep -E -f "$tmp/patterns"
 }
 
 # Run PROGRAM in a process group of its own, with its output in $out, until it ends;

@@ -3,7 +3,7 @@
 #
 # Install from Debian's packages what a make target needs.
 #
-#   setup.sh [lib|modules|vm|check|sanitize|valgrind|lint|demo|bench]...
+#   setup.sh [lib|modules|vm|kernel|check|sanitize|valgrind|lint|demo|bench]...
 #                                                         (default: check)
 #
 # When nothing is missing this only asks dpkg, and takes some milliseconds.
@@ -20,6 +20,8 @@ cache=${GSCHED_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/gsched}
 lib="build-essential"
 modules="build-essential gcc-12 bc kmod dwarves libelf1 cpio xz-utils zstd"
 vm="build-essential qemu-system-x86 busybox-static cpio e2fsprogs"
+# To build a kernel, beyond what a module needs.
+kernel="flex bison libelf-dev"
 tests="libcurl4-openssl-dev libsqlite3-dev"
 # For the tests of what "make install" installs, and of the manual pages.
 install="g++ pkgconf groff-base mandoc valgrind"
@@ -101,6 +103,7 @@ for what in "$@"; do
 	lib)		want="$want $lib" ;;
 	modules)	want="$want $modules" ;;
 	vm)		want="$want $modules $vm xz-utils" ;;
+	kernel)		want="$want $modules $kernel xz-utils" ;;
 	check)		want="$want $modules $vm $tests $install $gdb_libs xz-utils"; nginx=yes gdb=yes ;;
 	sanitize)	want="$want $lib $tests xz-utils"; nginx=yes ;;	# gcc has the sanitizers
 	valgrind)	want="$want $lib $tests valgrind xz-utils"; nginx=yes ;;

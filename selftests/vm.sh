@@ -247,6 +247,12 @@ make_drives()
 	fi
 }
 
+# Print the number of the first line of FILE that tells of a splat, if there is one.
+first_splat()
+{
+	grep -n -E -f "$tmp/patterns" "$1" | grep -v -E -f "$tmp/harmless" | head -n 1 | cut -d: -f1
+}
+
 ko=${GSCHED_KO:-$top/build/$kernel/gsched.ko}
 if [ -z "${GSCHED_KO:-}" ]; then
 	make -s -C "$top" "build/$kernel/gsched.ko" >&2 || die "cannot build $ko"
@@ -303,10 +309,14 @@ fi
 # The console has what came before a crash; dmesg is complete when there was none.
 log=$tmp/console
 [ $ended = no ] || log=$tmp/end/dmesg
-grep -v -e '^#' -e '^$' "$here/vm/splat.patterns" >"$tmp/patterns"
-if grep -q -E -f "$tmp/patterns" "$tmp/console" "$log"; then
-	grep -q -E -f "$tmp/patterns" "$log" || log=$tmp/console
-	line=$(grep -n -m 1 -E -f "$tmp/patterns" "$log" | cut -d: -f1)
+grep -v -e '^[#!]' -e '^$' "$here/vm/splat.patterns" >"$tmp/patterns"
+sed -n 's/^!//p' "$here/vm/splat.patterns" >"$tmp/harmless"
+line=$(first_splat "$log")
+if [ -z "$line" ]; then
+	log=$tmp/console
+	line=$(first_splat "$log")
+fi
+if [ -n "$line" ]; then
 	tail -n "+$((line > 20 ? line - 20 : 1))" "$log" >&2
 	say "a splat in the kernel log"
 	exit 125

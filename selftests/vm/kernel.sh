@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # Get a guest kernel: Debian's packages, downloaded and extracted into the
-# cache, never installed.
+# cache, never installed; or one that build-kernel.sh makes.
 #
-#   kernel.sh NAME          NAME: 6.1, 6.12
+#   kernel.sh NAME          NAME: 6.1, 6.12, rt; built: debug, kcsan
 #
 # Prints one directory, which holds
 #
@@ -21,6 +21,7 @@
 set -eu
 export LC_ALL=C
 
+here=$(dirname "$(readlink -f "$0")")
 cache=${GSCHED_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/gsched}
 
 say()
@@ -129,13 +130,23 @@ fill()
 
 [ $# = 1 ] || die "usage: kernel.sh NAME"
 name=$1
+dir=$cache/kernels/$name
+meta=''
 case $name in
 6.1)	meta=amd64 ;;
 6.12)	meta=6.12-amd64 ;;
-*)	die "no kernel '$name'; there are: 6.1 6.12" ;;
+rt)	meta=rt-amd64 ;;
+debug|kcsan) ;;
+*)	die "no kernel '$name'; there are: 6.1 6.12 rt debug kcsan" ;;
 esac
 
-dir=$cache/kernels/$name
+if [ -z "$meta" ]; then
+	mkdir -p "$dir"
+	exec 9>"$dir/lock"
+	flock 9
+	exec "$here/build-kernel.sh" "$name" "$(readlink -f "$dir")"
+fi
+
 if [ "${GSCHED_REFRESH:-0}" = 0 ] && [ -e "$dir/current/version" ]; then
 	readlink -f "$dir/current"
 	exit
