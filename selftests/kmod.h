@@ -80,7 +80,7 @@ static inline void sleep_ns(int64_t ns)
 #define SPAWN_PAUSE_NS	(100 * NSEC_PER_MSEC)
 
 /* Far beyond what any step takes: it only bounds how long a failure takes. */
-#define PATIENCE_NS	(15 * NSEC_PER_SEC)
+#define PATIENCE_NS	(15 * NSEC_PER_SEC * slowness())
 
 /* Wait until @cond is true; false: it did not become true. */
 #define eventually(cond) ({						\

@@ -247,6 +247,17 @@ make_drives()
 	fi
 }
 
+# How the kernel writes to QEMU's serial port. A kernel that checks its locks (the built
+# ones do) takes it ill of 8250's console that it sleeps, on PREEMPT_RT, for a lock within
+# whatever printed; the early console takes none.
+console()
+{
+	case $kernel in
+	debug|kcsan)	echo "earlycon=uart8250,io,0x3f8,115200n8 keep_bootcon console=none" ;;
+	*)		echo "console=ttyS0" ;;
+	esac
+}
+
 # Print the number of the first line of FILE that tells of a splat, if there is one.
 first_splat()
 {
@@ -269,7 +280,7 @@ rm -rf "$tmp/root"
 
 build_tool tsc
 khz=$("$top/build/vm/tsc")
-append="console=ttyS0 quiet panic=-1 no_timer_check tsc=reliable${khz:+ tsc_early_khz=$khz} log_buf_len=8M rdinit=/init"
+append="$(console) quiet panic=-1 no_timer_check tsc=reliable${khz:+ tsc_early_khz=$khz} log_buf_len=8M rdinit=/init"
 
 mkfifo "$tmp/stdout"
 cat "$tmp/stdout" &

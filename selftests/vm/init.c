@@ -176,11 +176,24 @@ static int run_command(char **argv)
 	return status;
 }
 
+/* The kernel opens none of the three where it has no console that can be opened. */
+static void reserve_standard_descriptors(void)
+{
+	int fd;
+
+	do
+		fd = open("/", O_RDONLY);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
+}
+
 int main(void)
 {
 	char arg[16];
 	int status, fd;
 
+	reserve_standard_descriptors();
 	if (iopl(3))
 		die("iopl");
 	setenv("PATH", "/usr/sbin:/usr/bin:/sbin:/bin", 1);
