@@ -175,6 +175,7 @@ const struct backend epoll_backend = {
 	.release = epoll_release,
 	.idle = epoll_idle,
 	.wake = epoll_wake,
+	.unwatched = epoll_unwatched,
 	.spawner = epoll_spawner,
 	.fd_register = epoll_fd_register,
 	.fd_unregister = epoll_fd_unregister,

@@ -172,12 +172,15 @@ static int change(struct want w)
 	return 0;
 }
 
-/* New Ps are idle, and a P that goes leaves its work to others. */
+/*
+ * New Ps are idle: there may be work for them, or nobody who waits for some. And a P that
+ * goes leaves its work to others.
+ */
 static void wake_for_change(void)
 {
 	struct m *m = sec_enter();
 
-	if (any_work())
+	if (any_work() || unwatched())
 		wake_idle();
 	sec_leave(m);
 }

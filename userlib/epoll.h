@@ -42,6 +42,14 @@ struct wanter {
 	int err;
 };
 
+/* An M in idle(), on its stack. */
+struct sleeper {
+	struct sleeper *next, **link;	/* where it is linked */
+	int64_t until;			/* 0: for ever; FOR_ALL: about to look how long */
+};
+
+#define FOR_ALL		1		/* earlier than any timer */
+
 struct epoll_be {
 	struct rt_lock lock;
 	bool down;
@@ -49,7 +57,8 @@ struct epoll_be {
 
 	uint64_t idle[GSCHED_MAX_PROCS / 64];
 	uint32_t made_procs;		/* Ps that exist or did */
-	uint32_t sleepers;		/* Ms in idle() */
+	uint32_t nr_sleepers;		/* Ms in idle() */
+	struct sleeper *sleepers;
 	uint32_t token;			/* the P + 1 that the next one takes */
 	struct wanter *wanters, **last_wanter;	/* those who came first, first */
 	bool wanter_served;		/* the last free P went to one of them */
@@ -88,6 +97,7 @@ int epoll_m_register(struct m *m);
 void epoll_m_unregister(struct m *m);
 int epoll_idle(struct m *m, int64_t deadline, uint32_t *reason);
 int epoll_wake(void);
+bool epoll_unwatched(void);
 void epoll_barrier(void);
 
 /* epoll_want.c, locked */

@@ -7,6 +7,20 @@
  * once. Another M wakes one of them through an eventfd (the kick). What the woken
  * M is to do is not in the event but in ep.token: a P set aside for an idle M. Any
  * idle M takes it, whether the kick woke it or something else.
+ *
+ * While a P is idle an M sleeps here, no longer than until the first timer is due: else
+ * nobody would see an event, or that time, before one of those who run comes by. Who
+ * starts a timer or registers a descriptor wakes an M if none does (timers_sleep_begin() and
+ * wake_for() in timer.c, epoll_fd_register()), and so does who leaves:
+ *
+ *   an M that leaves with work spins, and looks (epoll_unwatched()) when it has found
+ *   some (found_work() in find.c). Should another spin then, that one looks; and who
+ *   spins and finds nothing comes back here.
+ *   An M that leaves for a timer runs it. If that makes a G ready, ready() wakes
+ *   another; else the M comes back.
+ *
+ * The one that is woken or made finds nothing to do and sleeps here in its turn. So there
+ * soon are as many Ms as Ps, and then one sleeps here as a rule whoever leaves.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -167,7 +181,7 @@ int wake_locked(void)
 		return -EAGAIN;
 	if (__atomic_load_n(&rt.shared->nr_spinning, __ATOMIC_SEQ_CST) || ep.token)
 		return 0;
-	if (ep.sleepers) {
+	if (ep.nr_sleepers) {
 		proc_unmake_idle(proc);
 		ep.token = proc + 1;
 		__atomic_fetch_add(&rt.shared->nr_spinning, 1, __ATOMIC_SEQ_CST);
@@ -203,6 +217,45 @@ void epoll_barrier(void)
 		syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
 	else
 		arch_barrier();
+}
+
+static void sleeper_add(struct sleeper *s)
+{
+	s->next = ep.sleepers;
+	s->link = &ep.sleepers;
+	if (s->next)
+		s->next->link = &s->next;
+	ep.sleepers = s;
+	ep.nr_sleepers++;
+}
+
+static void sleeper_del(struct sleeper *s)
+{
+	*s->link = s->next;
+	if (s->next)
+		s->next->link = s->link;
+	ep.nr_sleepers--;
+}
+
+static bool slept_for(int64_t when)
+{
+	for (struct sleeper *s = ep.sleepers; s; s = s->next)
+		if (s->until && s->until <= when)
+			return true;
+	return false;
+}
+
+/** epoll_unwatched - backend.unwatched */
+bool epoll_unwatched(void)
+{
+	int64_t next;
+	bool alone;
+
+	rt_lock(&ep.lock);
+	next = timers_next();
+	alone = (ep.nr_open && !ep.sleepers) || (next && !slept_for(next));
+	rt_unlock(&ep.lock);
+	return alone;
 }
 
 /* For at most eleven days: who wakes up too early looks at the clock and comes again. */
@@ -298,7 +351,7 @@ static bool too_many(struct leave *leave)
 		return false;
 	leave->pause *= 2;
 	leave->when = now + leave->pause;
-	return ep.sleepers > rt.shared->nr_procs;
+	return ep.nr_sleepers > rt.shared->nr_procs;
 }
 
 /** epoll_idle - backend.idle */
@@ -307,11 +360,12 @@ int epoll_idle(struct m *m, int64_t deadline, uint32_t *reason)
 	struct epoll_event ev[BATCH];
 	uint32_t hint = m->shared->proc, to;
 	struct leave leave = leave_begin();
+	struct sleeper self = { .until = FOR_ALL };
 	bool work, late = false, kicked;
 	int n = 0, err = 0;
 
 	rt_lock(&ep.lock);
-	ep.sleepers++;
+	sleeper_add(&self);
 	proc_give_up(m);
 	rt_unlock(&ep.lock);
 	epoll_barrier();
@@ -329,15 +383,18 @@ int epoll_idle(struct m *m, int64_t deadline, uint32_t *reason)
 			err = -ETIME;
 			break;
 		}
-		rt_unlock(&ep.lock);
 		/* Others hold all Ps: they see this work and their timers. */
 		work = false;
-		if (late)
+		if (late) {
 			deadline = 0;
+			timers_sleep_over();
+		}
+		self.until = deadline;
+		rt_unlock(&ep.lock);
 		n = wait_events(ev, earlier(deadline, leave.when));
 		late = deadline && gs_now() >= deadline;
 	}
-	ep.sleepers--;
+	sleeper_del(&self);
 	if (ep.down)
 		err = -ESHUTDOWN;
 	rt_unlock(&ep.lock);

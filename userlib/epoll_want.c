@@ -77,7 +77,7 @@ static void grant(struct wanter *w, uint32_t proc)
  */
 bool wanter_serve(uint32_t proc)
 {
-	bool others = ep.wanter_served && ep.sleepers && any_work();
+	bool others = ep.wanter_served && ep.nr_sleepers && any_work();
 
 	if (!ep.wanters)
 		return false;
@@ -151,7 +151,7 @@ int epoll_release(struct m *m)
 	rt_unlock(&ep.lock);
 	epoll_barrier();
 	rt_lock(&ep.lock);
-	if (!ep.sleepers || any_work() || timers_overslept())
+	if (!ep.nr_sleepers || any_work() || timers_overslept())
 		wake_locked();
 	rt_unlock(&ep.lock);
 	return 0;

@@ -10,7 +10,8 @@
  * long as it is not 0 nobody wakes another M. So that no work is overlooked:
  *
  *   - an M that finds work while it spins, and was the last to, wakes another if
- *     there is more (found_work);
+ *     there is more (found_work), or if it was the one that waited for events and
+ *     timers and a P is idle: what it has found may compute for long;
  *   - an M that finds none stops spinning before it idles, and the backend looks
  *     at all queues after it has marked the P idle;
  *   - at most half as many Ms spin as Ps are busy.
@@ -51,7 +52,7 @@ bool any_work(void)
 
 static void wake_if_work(void)
 {
-	if (p_available() && any_work())
+	if (p_available() && (any_work() || unwatched()))
 		rt.backend->wake();
 }
 

@@ -25,6 +25,12 @@ static inline bool p_available(void)
 	return __atomic_load_n((nr_idle_and_blocked *)&rt.shared->nr_idle, __ATOMIC_RELAXED);
 }
 
+/* unwatched - an M is wanted to wait for events and timers: a P is idle, and none does. */
+static inline bool unwatched(void)
+{
+	return rt.backend->unwatched && rt.backend->unwatched();
+}
+
 /* tick_stopped - would nobody notice soon if a G computed for long? */
 static inline bool tick_stopped(void)
 {

@@ -307,6 +307,11 @@ struct backend {
 	 */
 	int (*idle)(struct m *m, int64_t deadline, uint32_t *reason);
 	int (*wake)(void);			/* any thread; -EAGAIN: nobody was woken */
+	/*
+	 * A P is idle: would all the same nobody see an event, or the first timer's time?
+	 * A hint, but never wrong while nobody comes or goes. NULL: the kernel sees them.
+	 */
+	bool (*unwatched)(void);
 	int (*spawner)(bool failed);		/* sleep until an M is missing */
 	int (*set_times)(uint64_t slice, uint64_t min_run);	/* NULL: no preemption */
 

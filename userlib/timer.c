@@ -475,6 +475,16 @@ void timers_sleep_begin(int64_t deadline)
 		;
 }
 
+/**
+ * timers_sleep_over - an M's deadline has come, and it sleeps on: there is no idle P
+ *
+ * Before there is one again: who then starts a timer must not rely on this M.
+ */
+void timers_sleep_over(void)
+{
+	__atomic_store_n(&sleep_until, 0, __ATOMIC_RELAXED);
+}
+
 /** timers_sleep_end - that M is awake; others may sleep longer than it would have. */
 void timers_sleep_end(int64_t deadline)
 {
