@@ -21,12 +21,13 @@ help:
 	@echo 'make bench           the benchmarks, in a virtual machine'
 	@echo 'make lint            checkpatch, sparse, W=1, clang-tidy, licenses'
 	@echo 'make check-valgrind  some of the library tests under valgrind'
+	@echo 'make models          check the models of some protocols exhaustively, with spin'
 	@echo 'make coverage        which lines of the library its tests reach, natively'
 	@echo 'make install         to $$(DESTDIR)$$(PREFIX); PREFIX is $(PREFIX)'
 	@echo 'make uninstall       removes that'
 	@echo 'make clean           removes build/'
 	@echo
-	@echo 'demo, check, bench, coverage and lint install Debian packages that are missing.'
+	@echo 'demo, check, bench, coverage, models and lint install Debian packages that are missing.'
 
 include userlib/Makefile
 include selftests/Makefile

@@ -4,12 +4,13 @@
 # Run the tests in several environments, one after the other (together they
 # would disturb each other's timing), and sum up. "make check" builds first.
 #
-#   check.sh [native | tsan | asan | valgrind | vm:KERNEL:CPUS | vm-kernel:KERNEL:CPUS |
+#   check.sh [models | native | tsan | asan | valgrind | vm:KERNEL:CPUS | vm-kernel:KERNEL:CPUS |
 #            vm-delays:KERNEL:CPUS | vm-slow:KERNEL:CPUS | vm-slow-kmod:KERNEL:CPUS]...
 #
 # vm-kernel: without the tests of what the library does by itself; they know of the
 # kernel only what others test, so one kernel is enough for them
 #
+# models: the protocols as spin sees them, see models.sh
 # valgrind: those tests that the Makefile has chosen
 # vm-delays: the tests of races, with a module in which their windows can be held open
 # vm-slow: as vm, for a kernel on which all takes ten times as long
@@ -102,6 +103,7 @@ run_vm_delays()
 stage()
 {
 	case $1 in
+	models)	selftests/models.sh ;;
 	native)	run_native build ;;
 	tsan)	run_native build/tsan ;;
 	asan)	run_native build/asan ;;

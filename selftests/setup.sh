@@ -3,7 +3,7 @@
 #
 # Install from Debian's packages what a make target needs.
 #
-#   setup.sh [lib|modules|vm|kernel|check|sanitize|valgrind|lint|demo|bench]...
+#   setup.sh [lib|modules|vm|kernel|check|sanitize|valgrind|models|lint|demo|bench]...
 #                                                         (default: check)
 #
 # When nothing is missing this only asks dpkg, and takes some milliseconds.
@@ -107,6 +107,7 @@ for what in "$@"; do
 	check)		want="$want $modules $vm $tests $install $gdb_libs xz-utils"; nginx=yes gdb=yes ;;
 	sanitize)	want="$want $lib $tests xz-utils"; nginx=yes ;;	# gcc has the sanitizers
 	valgrind)	want="$want $lib $tests valgrind xz-utils"; nginx=yes ;;
+	models)		want="$want $lib spin" ;;
 	lint)		want="$want $modules $lint" ;;
 	bench)		want="$want $modules $vm" ;;
 	demo)		want="$want $modules $vm"; nginx=yes ;;

@@ -45,10 +45,14 @@ struct wanter {
 /* An M in idle(), on its stack. */
 struct sleeper {
 	struct sleeper *next, **link;	/* where it is linked */
-	int64_t until;			/* 0: for ever; FOR_ALL: about to look how long */
+	int64_t until;			/* 0: for ever */
 };
 
-#define FOR_ALL		1		/* earlier than any timer */
+/*
+ * It is about to look how long; earlier than any timer. It looks under the lock, so that it
+ * sees each timer that somebody has left to it on the strength of this.
+ */
+#define FOR_ALL		1
 
 struct epoll_be {
 	struct rt_lock lock;

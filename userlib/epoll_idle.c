@@ -370,7 +370,6 @@ int epoll_idle(struct m *m, int64_t deadline, uint32_t *reason)
 	rt_unlock(&ep.lock);
 	epoll_barrier();
 	work = any_work();
-	deadline = earlier(deadline, timers_next());
 
 	for (;;) {
 		rt_lock(&ep.lock);
@@ -389,6 +388,8 @@ int epoll_idle(struct m *m, int64_t deadline, uint32_t *reason)
 			deadline = 0;
 			timers_sleep_over();
 		}
+		if (self.until == FOR_ALL)
+			deadline = earlier(deadline, timers_next());
 		self.until = deadline;
 		rt_unlock(&ep.lock);
 		n = wait_events(ev, earlier(deadline, leave.when));

@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The portable backend: while a P is idle somebody sees events and timers, whoever
+ * computes: epoll_idle(), wake_locked() and epoll_unwatched() of userlib/epoll_idle.c,
+ * poll_events() of epoll_watch.c, m_idle(), found_work() and poll_now() of find.c,
+ * timer_start() and sleep_until of timer.c.
+ *
+ * Three Ps and at most three Ms. Two run; the third begins to idle, or is not made yet and
+ * will be when one is missing. A descriptor is registered by who runs. Two events come for goroutines that wait, or one, and a timer may be
+ * started by who runs, or two timers, one after the other; all that they make ready is
+ * over at once or computes for ever.
+ *
+ * Wanted, when nothing moves any more: no event and no timer whose time has come waits
+ * while a P is idle; nobody is counted as spinning who is not.
+ *
+ * All but what is in words happens under ep.lock, of which each section is one step.
+ */
+#define THREADS		3
+
+#define NEXT_WHEN	0	/* the timer's time, 0: none */
+#define SLEEP_UNTIL	1	/* timer.c's; 0: not known */
+#define NR_IDLE		2
+#define SPINNING	3
+#define WORDS		4
+
+#include "tso.h"
+
+#define FOR_EVER	3	/* times are 1 and 2 */
+
+byte now;
+byte timers, may_start;		/* how many were started, and how many more may be */
+byte events;			/* how many are to come */
+byte pending;			/* of them, not yet seen by anybody */
+byte inbox;			/* Gs made ready by them */
+bool token, kick;
+bool registered;		/* ep.nr_open */
+bool made;			/* the third M */
+bool sleeps[THREADS];		/* in epoll_idle() */
+byte until[THREADS];		/* struct sleeper's, FOR_EVER for 0 */
+
+#define SLEEPERS	(sleeps[0] || sleeps[1] || sleeps[2])
+#define SLEPT_FOR(w)	((sleeps[0] && until[0] <= (w)) || (sleeps[1] && until[1] <= (w)) || \
+			 (sleeps[2] && until[2] <= (w)))
+
+/* wake_locked(); the spawner's new M begins in epoll_idle() */
+inline wake(t)
+{
+	atomic {
+		lock_free(t);
+		if
+		:: mem[NR_IDLE] && !mem[SPINNING] && !token ->
+			if
+			:: SLEEPERS -> mem[NR_IDLE]--; token = true; mem[SPINNING]++; kick = true
+			:: else -> made = true
+			fi
+		:: else
+		fi
+	}
+}
+
+/* timer_start(): wake_for() */
+inline start_timer(t)
+{
+	atomic {
+		may_start && mem[NEXT_WHEN] == 0 && FENCED(0) && FENCED(1) && FENCED(2);
+		may_start--;
+		timers++;
+		st(t, NEXT_WHEN, timers)
+	}
+#if BROKEN != 1		/* no full barrier */
+	fence(t);
+#endif
+	if
+	:: LD(t, NR_IDLE) && (LD(t, SLEEP_UNTIL) == 0 || LD(t, SLEEP_UNTIL) > LD(t, NEXT_WHEN)) ->
+		wake(t)
+	:: else
+	fi
+}
+
+/* epoll_fd_register(): wake_idle() */
+inline register_fd(t)
+{
+	atomic { lock_free(t); registered = true }
+	if
+	:: LD(t, NR_IDLE) && !LD(t, SPINNING) -> wake(t)
+	:: else
+	fi
+}
+
+/* found_work(): spin_end(), epoll_unwatched() */
+inline found_work(t)
+{
+	atomic {
+		FENCED(t);
+		mem[SPINNING]--;
+		spinning = false;
+		look = mem[SPINNING] == 0
+	}
+	if
+	:: look && LD(t, NR_IDLE) ->
+		fence(0);
+		fence(1);
+		fence(2);
+		atomic {
+			lock_free(t);
+			look = inbox != 0;
+#if BROKEN != 2		/* does not ask whether anybody waits for events */
+			look = look || (registered && !SLEEPERS);
+#endif
+#if BROKEN != 3		/* nor for the timer */
+			look = look || (mem[NEXT_WHEN] && !SLEPT_FOR(mem[NEXT_WHEN]));
+#endif
+			skip
+		}
+		if
+		:: look -> wake(t)
+		:: else
+		fi
+	:: else
+	fi;
+	look = false
+}
+
+/* find_once() */
+inline find(t)
+{
+	atomic {			/* timers_run_all() */
+		FENCED(t);
+		if
+		:: mem[NEXT_WHEN] && now >= mem[NEXT_WHEN] -> mem[NEXT_WHEN] = 0; got = true
+		:: else
+		fi
+	}
+#if BROKEN != 4		/* ready() wakes nobody */
+	if
+	:: got && LD(t, NR_IDLE) && !LD(t, SPINNING) -> wake(t)
+	:: else
+	fi;
+#endif
+	if
+	:: !got -> atomic {		/* inbox_drain(), poll_now(): poll_events() */
+		lock_free(t);
+		if
+		:: inbox -> inbox--; got = true
+		:: else ->
+			if
+			:: pending -> pending--; got = true
+			:: else
+			fi;
+#if BROKEN == 5		/* who polls keeps the kick that was meant for one who sleeps */
+			kick = false
+#else
+			kick = (kick && token)
+#endif
+		fi
+	   }
+	:: else
+	fi;
+	if
+	:: !got && !spinning -> rmw_add(t, SPINNING, 1); spinning = true	/* steal() */
+	:: true
+	fi
+}
+
+inline first_timer(t)
+{
+	deadline = ((LD(t, NEXT_WHEN) && LD(t, NEXT_WHEN) < deadline) ->
+		    LD(t, NEXT_WHEN) : deadline)
+}
+
+/* epoll_idle(): one look at what has changed. @over: with a P */
+inline leave_idle(t)
+{
+	atomic {
+		lock_free(t);
+		inbox = inbox + work;
+		if
+		:: token ->
+			token = false;
+			over = true;
+			spinning = true
+		:: !token && (work || late) && mem[NR_IDLE] ->
+			mem[NR_IDLE]--;
+			over = true;
+			spinning = work;
+			mem[SPINNING] = mem[SPINNING] + work
+		:: else
+		fi;
+		work = false;
+		if
+		:: over -> sleeps[t] = false; until[t] = 0
+		:: else ->
+			if
+			:: late ->
+				deadline = FOR_EVER;
+#if BROKEN != 6		/* no timers_sleep_over() */
+				mem[SLEEP_UNTIL] = 0
+#endif
+			:: else
+			fi;
+#if BROKEN != 8
+			if
+			:: until[t] == 0 -> first_timer(t)
+			:: else
+			fi;
+#endif
+			until[t] = deadline
+		fi;
+		late = false
+	}
+}
+
+inline wait_events(t)
+{
+	do
+	:: leave_idle(t);
+		if
+		:: over -> break
+		:: else
+		fi;
+end_sleep:	if
+		:: atomic { kick -> kick = false }
+		:: atomic { pending -> pending--; work = true }
+		:: atomic { now >= until[t] -> late = true }
+		fi
+	od
+}
+
+/* m_idle() */
+inline idle(t)
+{
+	if
+	:: spinning -> atomic { FENCED(t); mem[SPINNING]--; spinning = false }
+	:: else
+	fi;
+	atomic {			/* timers_sleep_begin() */
+		FENCED(t);
+		deadline = (mem[NEXT_WHEN] -> mem[NEXT_WHEN] : FOR_EVER);
+		published = deadline;
+		if
+		:: !mem[SLEEP_UNTIL] || deadline < mem[SLEEP_UNTIL] -> mem[SLEEP_UNTIL] = deadline
+		:: else
+		fi
+	}
+	atomic {
+		lock_free(t);
+		sleeps[t] = true;
+		until[t] = 0;		/* FOR_ALL */
+		mem[NR_IDLE] = mem[NR_IDLE] + has_p
+	}
+#if BROKEN != 7		/* no epoll_barrier(), of others */
+	fence(0);
+	fence(1);
+	fence(2);
+#endif
+	work = false;
+#if BROKEN == 8		/* the time is decided on before others can rely on it */
+	first_timer(t);
+#endif
+	atomic {			/* any_work() */
+		FENCED(t);
+		if
+		:: inbox -> inbox--; work = true
+		:: else
+		fi
+	}
+	wait_events(t);
+	atomic {			/* timers_sleep_end() */
+		FENCED(t);
+		if
+		:: mem[SLEEP_UNTIL] == published -> mem[SLEEP_UNTIL] = 0
+		:: else
+		fi;
+		over = false;
+		published = 0;
+		deadline = 0
+	}
+}
+
+proctype m(byte t)
+{
+	bool has_p = (t != 2), spinning, got, look, work, late, over;
+	byte deadline, published;
+
+	if
+	:: t != 2			/* it runs a G */
+	:: t == 2 -> goto begin
+	fi;
+	do
+	:: if
+	   :: start_timer(t)
+	   :: events && !registered -> register_fd(t)
+	   :: true
+	   fi;
+	   if
+	   :: true -> break		/* computes for ever */
+	   :: true
+	   fi;
+	   do
+	   :: find(t);
+	      if
+	      :: got -> break
+	      :: else
+	      fi;
+	      has_p = true;
+begin:	      idle(t);
+	      has_p = true
+	   od;
+	   got = false;
+	   if
+	   :: spinning -> found_work(t)
+	   :: else
+	   fi
+	od
+}
+
+proctype world()
+{
+end:	do
+	:: atomic { events && registered -> events--; pending++ }
+	:: atomic { now < timers -> now++ }
+	od
+}
+
+proctype spawner()
+{
+end:	made;
+	run m(2)
+}
+
+init
+{
+	atomic {
+		mem[NR_IDLE] = 1;
+		if
+		:: events = 2
+		:: events = 1; may_start = 1
+		:: may_start = 2
+		fi;
+		run m(0);
+		run m(1);
+		if
+		:: made = true	/* and on its way to sleep */
+		:: true
+		fi;
+		run world();
+		run spawner()
+	};
+	timeout;
+	assert(!(mem[NR_IDLE] && (pending || inbox)));
+	assert(!(mem[NR_IDLE] && mem[NEXT_WHEN]));
+	assert(mem[SPINNING] == 0)
+}
