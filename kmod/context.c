@@ -287,10 +287,17 @@ static int gs_setup_locked(struct gs_ctx *ctx, struct gsched_setup *s)
 		gs_ctx_free_setup(ctx);
 		return err;
 	}
-	s->first_slot = GS_ENQ_SLOTS;
 	/* Pairs with the acquire of whoever finds the context ready. */
 	smp_store_release(&ctx->ready, true);
 	return 0;
+}
+
+/** gs_setup_result - what SETUP will say, if it succeeds. */
+void gs_setup_result(void *arg)
+{
+	struct gsched_setup *s = arg;
+
+	s->first_slot = GS_ENQ_SLOTS;
 }
 
 int gs_ioc_setup(struct gs_ctx *ctx, void *arg)

@@ -447,6 +447,7 @@ bool gs_ctx_is_mine(struct gs_ctx *ctx);
 struct page *gs_shared_page_alloc(void);
 int gs_ioc_query(struct gs_ctx *ctx, void *arg);
 int gs_ioc_setup(struct gs_ctx *ctx, void *arg);
+void gs_setup_result(void *arg);
 
 /* user.c */
 struct gs_user *gs_user_charge(kuid_t uid);
@@ -459,6 +460,8 @@ void gs_unlock_deferred(struct gs_ctx *ctx, struct gs_wakeup *wk);
 void gs_wake_later(struct gs_ctx *ctx, struct gs_m *m);
 void gs_deferred_wakeups(struct gs_ctx *ctx);
 void gs_spinning_inc(struct gs_ctx *ctx);
+void gs_spinning_dec(struct gs_ctx *ctx);
+void gs_spawner_tell(struct gs_ctx *ctx, u32 reason, struct gs_wakeup *wk);
 bool gs_spawn(struct gs_ctx *ctx, struct gs_wakeup *wk);
 void gs_spawn_spare(struct gs_ctx *ctx, struct gs_wakeup *wk);
 void gs_spawn_failed(struct gs_ctx *ctx);
@@ -535,7 +538,9 @@ void gs_recheck(struct gs_ctx *ctx, struct cpumask *cpus, struct gs_m *self);
 int gs_ioc_acquire(struct gs_ctx *ctx, void *arg);
 int gs_ioc_release(struct gs_ctx *ctx, void *arg);
 int gs_ioc_idle(struct gs_ctx *ctx, void *arg);
+int gs_idle_undo(struct gs_ctx *ctx, void *arg);
 int gs_ioc_spawner(struct gs_ctx *ctx, void *arg);
+int gs_spawner_undo(struct gs_ctx *ctx, void *arg);
 
 /* inbox.c */
 struct gsched_node *gs_node(struct gs_ctx *ctx, u32 node);

@@ -21,33 +21,39 @@ struct workqueue_struct *gs_wq;
  * @cmd:	its command, whose size bits are those of the first version
  * @setup:	it needs a context that is set up
  * @fn:		does it; gets the structure in kernel memory
+ * @undo:	undoes it if the result cannot be stored. NULL: there is nothing to undo, or
+ *		the next call gives the result
+ * @result:	NULL, or tells the result beforehand: what cannot be undone is not done
+ *		before its result is stored
  */
 struct gs_ioctl {
 	unsigned int cmd;
 	bool setup;
 	int (*fn)(struct gs_ctx *ctx, void *arg);
+	int (*undo)(struct gs_ctx *ctx, void *arg);
+	void (*result)(void *arg);
 };
 
-#define GS_IOCTL(name, need_setup, func) \
+#define GS_IOCTL(name, need_setup, func, ...) \
 	[_IOC_NR(GSCHED_IOC_##name)] = { \
-		.cmd = GSCHED_IOC_##name, .setup = need_setup, .fn = func \
+		.cmd = GSCHED_IOC_##name, .setup = need_setup, .fn = func, __VA_ARGS__ \
 	}
 
 static const struct gs_ioctl gs_ioctls[] = {
 	GS_IOCTL(QUERY, false, gs_ioc_query),
-	GS_IOCTL(SETUP, false, gs_ioc_setup),
+	GS_IOCTL(SETUP, false, gs_ioc_setup, .result = gs_setup_result),
 	GS_IOCTL(SET_PROCS, true, gs_ioc_set_procs),
-	GS_IOCTL(M_REGISTER, true, gs_ioc_m_register),
+	GS_IOCTL(M_REGISTER, true, gs_ioc_m_register, .undo = gs_ioc_m_unregister),
 	GS_IOCTL(M_UNREGISTER, true, gs_ioc_m_unregister),
 	GS_IOCTL(ACQUIRE, true, gs_ioc_acquire),
 	GS_IOCTL(RELEASE, true, gs_ioc_release),
-	GS_IOCTL(IDLE, true, gs_ioc_idle),
+	GS_IOCTL(IDLE, true, gs_ioc_idle, .undo = gs_idle_undo),
 	GS_IOCTL(WAKE, true, gs_ioc_wake),
-	GS_IOCTL(SPAWNER, true, gs_ioc_spawner),
+	GS_IOCTL(SPAWNER, true, gs_ioc_spawner, .undo = gs_spawner_undo),
 	GS_IOCTL(ENQUEUE, true, gs_ioc_enqueue),
 	GS_IOCTL(FD_REGISTER, true, gs_ioc_fd_register),
 	GS_IOCTL(FD_UNREGISTER, true, gs_ioc_fd_unregister),
-	GS_IOCTL(TIMES, true, gs_ioc_times),
+	GS_IOCTL(TIMES, true, gs_ioc_times, .undo = gs_ioc_times),
 };
 
 /* Room for the largest structure above; checked at load. */
@@ -89,9 +95,14 @@ static int gs_ioctl_allowed(struct gs_ctx *ctx, const struct gs_ioctl *ioc)
 	return 0;
 }
 
-static int gs_ioctl_copy_in(void *arg, size_t ksize, void __user *uarg, unsigned int cmd)
+/*
+ * Also prove that the result can be stored, before anything is done. It may fail
+ * nevertheless when it comes to that: other threads can unmap the memory.
+ */
+static int gs_ioctl_copy_in(const struct gs_ioctl *ioc, void *arg, void __user *uarg,
+			    unsigned int cmd)
 {
-	size_t usize = _IOC_SIZE(cmd);
+	size_t usize = _IOC_SIZE(cmd), ksize = _IOC_SIZE(ioc->cmd);
 	int err;
 
 	if (usize < ksize)
@@ -99,13 +110,18 @@ static int gs_ioctl_copy_in(void *arg, size_t ksize, void __user *uarg, unsigned
 	err = copy_struct_from_user(arg, ksize, uarg, usize);
 	if (err)
 		return err;
-	/*
-	 * Prove that the result can be stored before anything is done that a
-	 * caller who got -EFAULT would not know of.
-	 */
+	if (ioc->result)
+		ioc->result(arg);
 	if ((_IOC_DIR(cmd) & _IOC_READ) && copy_to_user(uarg, arg, ksize))
 		return -EFAULT;
 	return 0;
+}
+
+static int gs_ioctl_copy_out(const struct gs_ioctl *ioc, void *arg, void __user *uarg)
+{
+	if (!(_IOC_DIR(ioc->cmd) & _IOC_READ) || ioc->result)
+		return 0;
+	return copy_to_user(uarg, arg, _IOC_SIZE(ioc->cmd)) ? -EFAULT : 0;
 }
 
 static long gs_ioctl(struct file *file, unsigned int cmd, unsigned long uarg)
@@ -113,25 +129,23 @@ static long gs_ioctl(struct file *file, unsigned int cmd, unsigned long uarg)
 	struct gs_ctx *ctx = file->private_data;
 	const struct gs_ioctl *ioc = gs_ioctl_find(cmd);
 	union gs_ioctl_arg arg;
-	size_t ksize;
-	int err;
+	int err, fault;
 
 	if (!ioc)
 		return -ENOTTY;
-	ksize = _IOC_SIZE(ioc->cmd);
 	err = gs_ioctl_allowed(ctx, ioc);
-	if (!err && ksize)
-		err = gs_ioctl_copy_in(&arg, ksize, (void __user *)uarg, cmd);
-	if (err)
+	if (!err && _IOC_SIZE(ioc->cmd))
+		err = gs_ioctl_copy_in(ioc, &arg, (void __user *)uarg, cmd);
+	if (!err)
+		err = ioc->fn(ctx, &arg);
+	/* FD_REGISTER's -EEXIST names the slot. */
+	if (err && err != -EEXIST)
 		return err;
 
-	err = ioc->fn(ctx, &arg);
-
-	/* FD_REGISTER's -EEXIST names the slot. */
-	if ((!err || err == -EEXIST) && (_IOC_DIR(cmd) & _IOC_READ) &&
-	    copy_to_user((void __user *)uarg, &arg, ksize))
-		return -EFAULT;
-	return err;
+	fault = gs_ioctl_copy_out(ioc, &arg, (void __user *)uarg);
+	if (fault && !err && ioc->undo)
+		ioc->undo(ctx, &arg);
+	return fault ? : err;
 }
 
 static int gs_open(struct inode *inode, struct file *file)

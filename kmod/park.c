@@ -359,6 +359,22 @@ int gs_ioc_idle(struct gs_ctx *ctx, void *arg)
 	return err;
 }
 
+/**
+ * gs_idle_undo - the caller will not learn that it was woken to look for work
+ * @ctx: the context
+ * @arg: what IDLE has said
+ *
+ * It keeps the P, which the next IDLE gives up.
+ */
+int gs_idle_undo(struct gs_ctx *ctx, void *arg)
+{
+	struct gsched_idle *idle = arg;
+
+	if (idle->reason == GSCHED_IDLE_WORK)
+		gs_spinning_dec(ctx);
+	return 0;
+}
+
 static int gs_spawner_start(struct gs_ctx *ctx, bool failed)
 {
 	struct gs_wakeup wk;
@@ -425,4 +441,21 @@ int gs_ioc_spawner(struct gs_ctx *ctx, void *arg)
 	if (err)
 		return err;
 	return gs_spawner_end(ctx, gs_spawner_sleep(ctx), &s->reason);
+}
+
+/**
+ * gs_spawner_undo - the caller will not learn of the request: the next one gets it
+ * @ctx: the context
+ * @arg: what SPAWNER has said
+ */
+int gs_spawner_undo(struct gs_ctx *ctx, void *arg)
+{
+	struct gsched_spawner *s = arg;
+	struct gs_wakeup wk;
+
+	gs_lock(ctx, &wk);
+	/* That there can be no more Ms may have been said since, which can wait. */
+	gs_spawner_tell(ctx, s->reason, &wk);
+	gs_unlock(ctx, &wk);
+	return 0;
 }

@@ -131,7 +131,21 @@ void gs_spinning_inc(struct gs_ctx *ctx)
 	atomic_inc((atomic_t *)&ctx->shared->nr_spinning);
 }
 
-static void gs_spawner_tell(struct gs_ctx *ctx, u32 reason, struct gs_wakeup *wk)
+/** gs_spinning_dec - one less: who was woken to look does not know of it. */
+void gs_spinning_dec(struct gs_ctx *ctx)
+{
+	atomic_dec((atomic_t *)&ctx->shared->nr_spinning);
+}
+
+/**
+ * gs_spawner_tell - leave a request for the spawner
+ * @ctx:    the context
+ * @reason: GSCHED_SPAWN_*
+ * @wk:     gets the spawner, if it sleeps
+ *
+ * Under the lock.
+ */
+void gs_spawner_tell(struct gs_ctx *ctx, u32 reason, struct gs_wakeup *wk)
 {
 	ctx->spawn_reason = reason;
 	WRITE_ONCE(ctx->spawn_wanted, true);

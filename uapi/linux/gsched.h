@@ -26,7 +26,9 @@
  *             unknown, or a reserved field is not zero
  * -E2BIG      the structure is longer than the kernel's and the excess is not
  *             zero
- * -EFAULT     the structure is not readable and writable memory
+ * -EFAULT     the structure is not readable and writable memory. Nothing was done, but
+ *             if it was writable when the call began: ACQUIRE and IDLE leave the M its
+ *             P, and FD_REGISTER the slot, which the next one finds (-EEXIST)
  * -EPERM      the caller's process is not the one that opened the context
  * -ENXIO      GSCHED_IOC_SETUP has not been done (all but QUERY and SETUP)
  * -ESHUTDOWN  the owning process has closed a descriptor of the context: all
