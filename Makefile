@@ -67,6 +67,11 @@ build/%-delays/gsched.ko: KBUILD_ARGS = GSCHED_DELAYS=y
 build/%-delays/gsched.ko: $(kmod-src) build/%/kernel
 	$(call kbuild,$(@D),$$(cat build/$*/kernel)/build)
 
+# For faults.sh, which asks for the source line of each address.
+build/%-faults/gsched.ko: KBUILD_ARGS = KCFLAGS='-g -fno-optimize-sibling-calls'
+build/%-faults/gsched.ko: $(kmod-src) build/%/kernel
+	$(call kbuild,$(@D),$$(cat build/$*/kernel)/build)
+
 # A build from nothing, with all that the compiler and sparse have to say.
 build/lint/%/gsched.ko: KBUILD_ARGS = C=2 W=1 KCFLAGS=-Werror
 build/lint/%/gsched.ko: FORCE
