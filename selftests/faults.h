@@ -138,38 +138,4 @@ static inline struct fault faults_last(void)
 	return f;
 }
 
-/* --------------------------------------------------------------- kmemleak */
-
-#define LEAKS_FILE	FAULTS_DEBUGFS "kmemleak"
-#define LEAKS_AGE	6	/* s; what is younger than 5 is not looked at */
-
-static inline bool leaks_known(void)
-{
-	return !access(LEAKS_FILE, W_OK);
-}
-
-/* What has leaked before is not of interest. */
-static inline void leaks_forget(void)
-{
-	if (leaks_known())
-		faults_write(LEAKS_FILE, "clear");
-}
-
-/* What kmemleak has found since leaks_forget(). */
-static inline bool leaks_found(char *text, size_t size)
-{
-	ssize_t n;
-	int fd;
-
-	sleep(LEAKS_AGE);
-	faults_write(LEAKS_FILE, "scan");
-	faults_write(LEAKS_FILE, "scan");
-	fd = open(LEAKS_FILE, O_RDONLY | O_CLOEXEC);
-	n = fd < 0 ? 0 : read(fd, text, size - 1);
-	if (fd >= 0)
-		close(fd);
-	text[n > 0 ? n : 0] = '\0';
-	return n > 0;
-}
-
 #endif /* FAULTS_H */

@@ -818,22 +818,4 @@ TEST_F_TIMEOUT(slow, load, 300)
 	EXPECT_TRUE(eventually(access(GSCHED_DEVICE, F_OK) == 0));
 }
 
-/* ----------------------------------------------------------------- the end */
-
-TEST_F_TIMEOUT(slow, no_leaks, 120)
-{
-	char text[4096];
-
-	if (!leaks_known())
-		SKIP(return, "no kmemleak here");
-	EXPECT_FALSE(leaks_found(text, sizeof(text)))
-		TH_LOG("%s", text);
-}
-
-int main(int argc, char **argv)
-{
-	if (access(GSCHED_DEVICE, F_OK))
-		ksft_exit_skip("there is no %s\n", GSCHED_DEVICE);
-	leaks_forget();
-	return test_harness_run(argc, argv);
-}
+KMOD_MAIN
