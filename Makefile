@@ -68,7 +68,7 @@ build/%-delays/gsched.ko: $(kmod-src) build/%/kernel
 	$(call kbuild,$(@D),$$(cat build/$*/kernel)/build)
 
 # For faults.sh, which asks for the source line of each address.
-build/%-faults/gsched.ko: KBUILD_ARGS = KCFLAGS='-g -fno-optimize-sibling-calls'
+build/%-faults/gsched.ko: KBUILD_ARGS = KCFLAGS="-g -fno-optimize-sibling-calls"
 build/%-faults/gsched.ko: $(kmod-src) build/%/kernel
 	$(call kbuild,$(@D),$$(cat build/$*/kernel)/build)
 

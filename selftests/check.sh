@@ -5,7 +5,8 @@
 # would disturb each other's timing), and sum up. "make check" builds first.
 #
 #   check.sh [models | native | tsan | asan | valgrind | vm:KERNEL:CPUS | vm-kernel:KERNEL:CPUS |
-#            vm-delays:KERNEL:CPUS | vm-slow:KERNEL:CPUS | vm-slow-kmod:KERNEL:CPUS]...
+#            vm-delays:KERNEL:CPUS | vm-slow:KERNEL:CPUS | vm-slow-kmod:KERNEL:CPUS |
+#            faults | vm-faults:CPUS]...
 #
 # vm-kernel: without the tests of what the library does by itself; they know of the
 # kernel only what others test, so one kernel is enough for them
@@ -15,6 +16,8 @@
 # vm-delays: the tests of races, with a module in which their windows can be held open
 # vm-slow: as vm, for a kernel on which all takes ten times as long
 # vm-slow-kmod: only the tests that speak to the module themselves
+# faults: each allocation and user copy of the module fails in turn, see faults.sh
+# vm-faults: all tests, while the kernel fails at random, see faults_run.sh
 #
 # The last line is "N passed, N failed, N skipped", counting single cases; the
 # exit status is 1 if any failed or none passed.
@@ -100,6 +103,18 @@ run_vm_delays()
 		selftests/lib_bound
 }
 
+# Those that unload the module would leave the others without it.
+run_vm_faults()
+{
+	local list
+
+	mapfile -t list < <({ programs selftests kmod; programs selftests lib; } |
+		grep -v -E '/(kmod_(faults|ladder|unload)|lib_(gdb|samples))$')
+	selftests/vm.sh -k debug -c "$1" -m 2048 -t 18000 -f build/selftests \
+		-f selftests/faults_run.sh -f selftests/vm/splat.patterns \
+		-- env GSCHED_BACKEND=module ./faults_run.sh "${list[@]}"
+}
+
 stage()
 {
 	case $1 in
@@ -112,6 +127,8 @@ stage()
 	vm-kernel:*) run_vm "${1#vm-kernel:}" ask_the_kernel ;;
 	vm-slow:*) run_vm "${1#vm-slow:}" cat 10 ;;
 	vm-slow-kmod:*) run_vm "${1#vm-slow-kmod:}" of_the_module 10 ;;
+	faults)	selftests/faults.sh ;;
+	vm-faults:*) run_vm_faults "${1#vm-faults:}" ;;
 	vm-delays:*) run_vm_delays "${1#vm-delays:}" ;;
 	*)	echo "check.sh: no environment '$1'" >&2; return 2 ;;
 	esac

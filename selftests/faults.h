@@ -54,6 +54,8 @@ static inline bool faults_init(void)
 	static const char *const kinds[] = { "failslab", "fail_page_alloc", "fail_usercopy" };
 	bool ok = true;
 
+	/* The stacks are for us; a console takes longer for each than the test. */
+	faults_write("/proc/sys/kernel/printk", "4");
 	faults_fd.nth = open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC);
 	faults_fd.log = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	if (faults_fd.nth < 0 || faults_fd.log < 0)
@@ -66,6 +68,11 @@ static inline bool faults_init(void)
 	       faults_set("fail_page_alloc", "ignore-gfp-wait", "N") &&
 	       faults_set("fail_page_alloc", "ignore-gfp-highmem", "N") &&
 	       faults_set("fail_page_alloc", "min-order", "0");
+}
+
+static inline void faults_end(void)
+{
+	faults_write("/proc/sys/kernel/printk", "8");
 }
 
 /* The @nth thing from now on that can fail, in this thread, fails. */
@@ -108,11 +115,13 @@ static inline bool faults_log_line(char *text, size_t size)
 	return true;
 }
 
-/* "name failslab, interval 1, ..." */
+/* "FAULT_INJECTION: forcing a failure.\x0aname failslab, interval 1, ..." */
 static inline void faults_take_kind(struct fault *f, const char *line)
 {
-	if (!strncmp(line, "name ", 5))
-		snprintf(f->kind, sizeof(f->kind), "%.*s", (int)strcspn(line + 5, ","), line + 5);
+	const char *name = strstr(line, "name fail");
+
+	if (name)
+		snprintf(f->kind, sizeof(f->kind), "%.*s", (int)strcspn(name + 5, ","), name + 5);
 }
 
 /* " gs_ctx_open+0x31/0x2f0 [gsched]"; the first is the one that counts. */

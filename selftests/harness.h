@@ -7,6 +7,11 @@
 #ifndef SELFTESTS_HARNESS_H
 #define SELFTESTS_HARNESS_H
 
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
 #include "kselftest_harness.h"
 
 /* What a test multiplies its own bounds of time with: at least 1. */
@@ -28,18 +33,29 @@ static inline void scale_timeouts(void)
 			t->timeout *= slowness();
 }
 
-#undef TEST_HARNESS_MAIN
-#define TEST_HARNESS_MAIN						\
-	static void __attribute__((constructor))			\
-	__constructor_order_last(void)					\
-	{								\
-		if (!__constructor_order)				\
-			__constructor_order = _CONSTRUCTOR_ORDER_BACKWARD; \
-	}								\
-	int main(int argc, char **argv)					\
-	{								\
-		scale_timeouts();					\
-		return test_harness_run(argc, argv);			\
-	}
+/*
+ * With TEST_FAULTS in the environment what the kernel does for the program fails now and
+ * then, as faults_run.sh has set it up. Not before its start: few would get that far.
+ */
+static inline void fail_now_and_then(void)
+{
+	int fd = getenv("TEST_FAULTS") ? open("/proc/self/make-it-fail", O_WRONLY | O_CLOEXEC) : -1;
+
+	if (fd < 0)
+		return;
+	if (write(fd, "1", 1) != 1)
+		perror("make-it-fail");
+	close(fd);
+}
+
+/* What every program's main() comes to. */
+static inline int harness_run(int argc, char **argv)
+{
+	scale_timeouts();
+	fail_now_and_then();
+	return test_harness_run(argc, argv);
+}
+
+#define test_harness_run harness_run
 
 #endif /* SELFTESTS_HARNESS_H */

@@ -17,8 +17,8 @@
 #include <sys/socket.h>
 
 #define MOST_FAULTS	2000		/* in one call */
-#define ROUNDS		8		/* of which each would lose a page at least */
-#define SLACK_PAGES	6
+#define ROUNDS		5		/* of which each would lose a page at least */
+#define SLACK_PAGES	4
 #define SKIPPED		255		/* the harness's exit status for a skipped test */
 
 /* ------------------------------------------------------------- one call */
@@ -612,6 +612,7 @@ FIXTURE_TEARDOWN(faults)
 {
 	EXPECT_TRUE(module_unused());
 	EXPECT_TRUE(eventually(rmdir(CGROUP) == 0));
+	faults_end();
 }
 
 #define OP(id, ...) FIXTURE_VARIANT_ADD(faults, id) { .op = { #id, __VA_ARGS__ } }
@@ -803,6 +804,7 @@ FIXTURE_SETUP(slow)
 
 FIXTURE_TEARDOWN(slow)
 {
+	faults_end();
 }
 
 TEST_F_TIMEOUT(slow, load, 300)
