@@ -5,6 +5,8 @@
 #ifndef GS_COMPAT_H
 #define GS_COMPAT_H
 
+#include <linux/atomic.h>
+#include <linux/fs.h>
 #include <linux/hrtimer.h>
 #include <linux/mm.h>
 #include <linux/sched.h>
@@ -32,6 +34,16 @@ static inline bool gs_task_blocks(struct task_struct *task)
 	return !task->on_rq;
 #else
 	return !task_is_runnable(task);
+#endif
+}
+
+/* Drop a reference to a file unless it is the last. Return: it was dropped. */
+static inline bool gs_file_put_unless_last(struct file *file)
+{
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 13, 0)
+	return atomic_long_add_unless(&file->f_count, -1, 1);
+#else
+	return atomic_long_add_unless(&file->f_ref.refcnt, -1, FILE_REF_ONEREF);
 #endif
 }
 

@@ -18,6 +18,10 @@
  * Our reference to the file hides a plain close() from the file's peer. The sweep
  * looks for files that nobody else holds, and for numbers that mean another file
  * by now, and closes those slots.
+ *
+ * The sweep, and what comes after the last M's death, are kernel threads. A file whose
+ * last reference one of them drops is ended by a thread that the whole kernel shares:
+ * gs_file_put() sees that a socket does not keep it waiting.
  */
 #include <linux/fdtable.h>
 #include <linux/file.h>
@@ -30,6 +34,7 @@
 #include <linux/wait.h>
 #include <net/sock.h>
 
+#include "compat.h"
 #include "gsched.h"
 
 #define GS_SWEEP_PERIOD	(HZ / 10)
@@ -201,6 +206,34 @@ static struct file *gs_slot_close(struct gs_slot *slot)
 		gs_node_ready(slot->ctx, slot->id * 2 + dir, sh);
 	}
 	return file;
+}
+
+/*
+ * We hold a socket's last reference. Nobody is left who could wait until its data has
+ * been sent, so that goes on behind his back, as for a process that exits. To linger for
+ * no time is to reset, and that is still done.
+ */
+static void gs_socket_unlinger(struct file *file)
+{
+	struct socket *sock = sock_from_file(file);
+	struct sock *sk = sock ? sock->sk : NULL;
+
+	if (!sk || !sock_flag(sk, SOCK_LINGER) || !READ_ONCE(sk->sk_lingertime))
+		return;
+	lock_sock(sk);
+	sock_reset_flag(sk, SOCK_LINGER);
+	release_sock(sk);
+}
+
+/* fput() that does not make others wait. No lock held. */
+static void gs_file_put(struct file *file)
+{
+	if (current->flags & PF_KTHREAD) {
+		if (gs_file_put_unless_last(file))
+			return;
+		gs_socket_unlinger(file);
+	}
+	fput(file);
 }
 
 /* Under fd_lock. */
@@ -484,7 +517,7 @@ void gs_fd_close_all(struct gs_ctx *ctx)
 		file = gs_fd_close_one(ctx);
 		mutex_unlock(&ctx->fd_lock);
 		if (file)
-			fput(file);
+			gs_file_put(file);
 		cond_resched();
 	} while (file);
 }
@@ -574,7 +607,7 @@ static bool gs_sweep_step(struct gs_ctx *ctx, bool *any)
 	mutex_unlock(&ctx->fd_lock);
 
 	for (i = 0; i < stale.nr; i++)
-		fput(files[i]);
+		gs_file_put(files[i]);
 	cond_resched();
 	return more;
 }
@@ -608,8 +641,10 @@ void gs_fd_destroy(struct gs_ctx *ctx)
 
 	gs_fd_close_all(ctx);
 	cancel_delayed_work_sync(&ctx->sweep);
-	xa_for_each(&ctx->slots, id, slot)
+	xa_for_each(&ctx->slots, id, slot) {
 		gs_slot_free(slot);
+		cond_resched();
+	}
 	xa_destroy(&ctx->slots);
 	xa_destroy(&ctx->fds);
 }

@@ -11,6 +11,7 @@
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <netinet/in.h>
 
 #define READ	GSCHED_DIR_READ
 #define WRITE	GSCHED_DIR_WRITE
@@ -191,6 +192,106 @@ TEST_F(closed, number_registered_again)
 		self->slot = slot;
 		other = i % 2 ? eventfd(0, 0) : epoll_create1(0);
 	}
+}
+
+/* A connection to this machine: s[0] here, s[1] there. */
+static void tcp_pair(int s[2])
+{
+	struct sockaddr_in addr = { .sin_family = AF_INET };
+	socklen_t len = sizeof(addr);
+	int l = socket(AF_INET, SOCK_STREAM, 0);
+
+	addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	must(bind(l, (struct sockaddr *)&addr, sizeof(addr)) == 0);
+	must(listen(l, 1) == 0);
+	must(getsockname(l, (struct sockaddr *)&addr, &len) == 0);
+	s[0] = socket(AF_INET, SOCK_STREAM, 0);
+	must(connect(s[0], (struct sockaddr *)&addr, sizeof(addr)) == 0);
+	s[1] = accept(l, NULL, NULL);
+	must(s[1] >= 0);
+	close(l);
+}
+
+static void set_linger(int fd, int seconds)
+{
+	struct linger linger = { .l_onoff = 1, .l_linger = seconds };
+
+	must(setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)) == 0);
+}
+
+/* Nobody reads what is in it: its close would take a hundred seconds. */
+static void make_linger(int s[2])
+{
+	char buf[65536] = "";
+
+	tcp_pair(s);
+	while (send(s[0], buf, sizeof(buf), MSG_DONTWAIT) > 0)
+		;
+	must(errno == EAGAIN);
+	set_linger(s[0], 100);
+}
+
+/*
+ * The kernel has one thread for all files whose last reference is dropped by a kernel
+ * thread, as the sweep is: it must not wait for what a socket's owner has asked for.
+ */
+TEST_F(closed, lingering_socket)
+{
+	__u32 slot;
+	int s[2];
+
+	make_linger(s);
+	ASSERT_EQ(0, gs_fd_register(&self->gs, s[0], &slot));
+	ASSERT_EQ(0, close(s[0]));
+	EXPECT_TRUE(closes(&self->gs, slot));
+	let_it_happen();
+	ASSERT_EQ(0, close(self->s[0]));
+	EXPECT_TRUE(peer_sees_eof(self->s[1]));
+}
+
+static int die_with_lingering_socket(void *arg)
+{
+	__u32 slot, id;
+	struct gs gs;
+	int s[2];
+
+	gs_start(&gs, 1, 1, 1, 1);
+	must(gs_register(&gs, &id) == 0);
+	make_linger(s);
+	must(gs_fd_register(&gs, s[0], &slot) == 0);
+	(void)arg;
+	raise(SIGKILL);
+	return 0;
+}
+
+/* The last M's end closes what is registered, and not in the M's thread. */
+TEST_F(closed, lingering_socket_of_the_dead)
+{
+	int refs = module_refs();
+
+	EXPECT_EQ(128 + SIGKILL, in_child(die_with_lingering_socket, NULL));
+	EXPECT_TRUE(eventually(module_refs() == refs));
+	let_it_happen();
+	ASSERT_EQ(0, close(self->s[0]));
+	EXPECT_TRUE(peer_sees_eof(self->s[1]));
+}
+
+/* To linger for no time means to reset, whoever closes. */
+TEST_F(closed, resetting_socket)
+{
+	struct pollfd pfd = { .events = POLLIN };
+	__u32 slot;
+	char byte;
+	int s[2];
+
+	tcp_pair(s);
+	set_linger(s[0], 0);
+	ASSERT_EQ(0, gs_fd_register(&self->gs, s[0], &slot));
+	ASSERT_EQ(0, close(s[0]));
+	pfd.fd = s[1];
+	EXPECT_EQ(1, poll(&pfd, 1, SWEEP_NS / NSEC_PER_MSEC));
+	EXPECT_EQ(-1, read(s[1], &byte, 1));
+	EXPECT_EQ(ECONNRESET, errno);
 }
 
 /* A closed slot is the caller's until he gives it back. */
