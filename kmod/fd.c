@@ -25,6 +25,8 @@
  */
 #include <linux/fdtable.h>
 #include <linux/file.h>
+#include <linux/jiffies.h>
+#include <linux/ktime.h>
 #include <linux/mm.h>
 #include <linux/net.h>
 #include <linux/poll.h>
@@ -41,6 +43,8 @@
 #define GS_SWEEP_SLOTS	4096		/* looked at in a period */
 #define GS_SWEEP_CHUNK	32		/* at a time */
 #define GS_SWEEP_THREADS 64		/* asked for the process's descriptor table */
+#define GS_SWEEP_COST	5000		/* ns, about, and for each slot: */
+#define GS_SWEEP_SLOT_COST 200
 #define GS_LINKED_TRIES	256
 #define GS_MAX_WAITS	8		/* wait queues of one file */
 
@@ -309,19 +313,38 @@ static int gs_slot_number(struct gs_ctx *ctx, struct gs_slot *slot)
 	return -ENOSPC;
 }
 
+/* Under fd_lock. */
+static int gs_slot_charge(struct gs_ctx *ctx)
+{
+	if (ctx->nr_slots >= rlimit(RLIMIT_NOFILE))
+		return -EMFILE;
+	if (!gs_user_charge_slot(ctx->user))
+		return -ENOSPC;
+	ctx->nr_slots++;
+	return 0;
+}
+
+/* Under fd_lock. */
+static void gs_slot_uncharge(struct gs_ctx *ctx)
+{
+	ctx->nr_slots--;
+	gs_user_uncharge_slot(ctx->user);
+}
+
 static int gs_slot_reserve(struct gs_ctx *ctx, struct gs_slot *slot)
 {
 	int err;
 
 	mutex_lock(&ctx->fd_lock);
-	if (ctx->nr_slots >= rlimit(RLIMIT_NOFILE))
-		err = -EMFILE;
+	err = gs_slot_charge(ctx);
+	if (err)
+		goto out;
+	err = gs_slot_number(ctx, slot);
+	if (err)
+		gs_slot_uncharge(ctx);
 	else
-		err = gs_slot_number(ctx, slot);
-	if (!err) {
 		memset(slot->sh, 0, sizeof(*slot->sh));
-		ctx->nr_slots++;
-	}
+out:
 	mutex_unlock(&ctx->fd_lock);
 	return err;
 }
@@ -331,7 +354,7 @@ static void gs_slot_free(struct gs_slot *slot)
 {
 	xa_erase(&slot->ctx->slots, slot->id);
 	slot->ctx->slots_linked = min(slot->ctx->slots_linked, slot->id - GS_ENQ_SLOTS);
-	slot->ctx->nr_slots--;
+	gs_slot_uncharge(slot->ctx);
 	kfree(slot);
 }
 
@@ -429,6 +452,7 @@ static int gs_fd_check(struct file *file)
 static struct sock *gs_tcp_socket(struct file *file)
 {
 	struct socket *sock = sock_from_file(file);
+
 
 	if (sock && sock->sk && sk_is_tcp(sock->sk))
 		return sock->sk;
@@ -612,17 +636,30 @@ static bool gs_sweep_step(struct gs_ctx *ctx, bool *any)
 	return more;
 }
 
+/*
+ * What sweeps take of a CPU's time is the user's share of it, see user.c. Return: for how
+ * long to pause after a look at some slots, jiffies.
+ */
+static unsigned long gs_sweep_pause(struct gs_ctx *ctx, u32 slots)
+{
+	u64 now = ktime_get_ns();
+	u64 turn = gs_user_sweep_turn(ctx->user, now,
+				      GS_SWEEP_COST + slots * GS_SWEEP_SLOT_COST);
+
+	return max_t(unsigned long, GS_SWEEP_PERIOD, nsecs_to_jiffies(turn - now));
+}
+
 static void gs_sweep(struct work_struct *work)
 {
 	struct gs_ctx *ctx = container_of(to_delayed_work(work), struct gs_ctx, sweep);
-	int i;
+	u32 slots;
 	bool any;
 
-	for (i = 0; i < GS_SWEEP_SLOTS / GS_SWEEP_CHUNK; i++)
+	for (slots = 0; slots < GS_SWEEP_SLOTS; slots += GS_SWEEP_CHUNK)
 		if (!gs_sweep_step(ctx, &any))
 			break;
 	if (any)
-		queue_delayed_work(gs_wq, &ctx->sweep, GS_SWEEP_PERIOD);
+		queue_delayed_work(gs_wq, &ctx->sweep, gs_sweep_pause(ctx, slots));
 }
 
 void gs_fd_init(struct gs_ctx *ctx)

@@ -69,7 +69,7 @@ static void gs_show_ctx(struct seq_file *s, struct gs_ctx *ctx)
 {
 	struct gs_wakeup wk;
 	u64 wakes, idles, timeouts, spawns;
-	u64 handoffs, holds, held_ns, preempts, deferred, waived, ticks;
+	u64 handoffs, holds, held_ns, preempts, deferred, waived, ticks, tick_ns;
 	u32 procs, idle_ps, idle_ms, waiting_ms, hogs;
 
 	gs_lock(ctx, &wk);
@@ -85,6 +85,7 @@ static void gs_show_ctx(struct seq_file *s, struct gs_ctx *ctx)
 	deferred = ctx->nr_deferred;
 	waived = ctx->nr_waived;
 	ticks = ctx->nr_ticks;
+	tick_ns = ctx->nr_tick_ns;
 	wakes = ctx->nr_wakes;
 	idles = ctx->nr_idles;
 	timeouts = ctx->nr_timeouts;
@@ -101,7 +102,8 @@ static void gs_show_ctx(struct seq_file *s, struct gs_ctx *ctx)
 		   wakes, idles, timeouts, spawns);
 	seq_printf(s, "handoffs:\t%llu\nholds:\t%llu ns=%llu waived=%llu\n", handoffs, holds,
 		   held_ns, waived);
-	seq_printf(s, "preempts:\t%llu deferred=%llu ticks=%llu\n", preempts, deferred, ticks);
+	seq_printf(s, "preempts:\t%llu deferred=%llu ticks=%llu tick_ns=%llu\n", preempts,
+		   deferred, ticks, tick_ns);
 }
 
 /**

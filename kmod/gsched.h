@@ -288,6 +288,8 @@ struct gs_m {
  * @tick_on:	it looks every @min_run
  * @tick_empty:	looks in a row that saw nothing to do
  * @tick_scan:	where the look for Ms that must stop goes on
+ * @tick_turn:	its user's share of the CPU is used up; @tick_at is its turn
+ * @tick_cost:	how long its last look took, ns
  * @orphans:	the tick saw work in a dead P
  * @nr_wakes:	how many idle Ms were given a P to look for work
  * @nr_idles:	how many times an M went idle
@@ -300,6 +302,7 @@ struct gs_m {
  * @nr_deferred: how many times a section kept an owner from that
  * @nr_waived:	how many times a traced M was let go without a P
  * @nr_ticks:	how many times the tick has looked
+ * @nr_tick_ns:	how long that took, together
  * @wake_list:	Ms that @irq_work shall wake
  * @dead_list:	Ms whose threads have died, for @reap_work
  * @irq_work:	what the sched_out notifier leaves to an interrupt
@@ -364,6 +367,8 @@ struct gs_ctx {
 	bool tick_on;
 	u32 tick_empty;
 	unsigned long tick_scan;
+	bool tick_turn;
+	u64 tick_cost;
 	bool orphans;
 
 	struct task_struct *spawner;
@@ -384,6 +389,7 @@ struct gs_ctx {
 	u64 nr_deferred;
 	u64 nr_waived;
 	u64 nr_ticks;
+	u64 nr_tick_ns;
 
 	struct llist_head wake_list;
 	struct llist_head dead_list;
@@ -452,6 +458,11 @@ void gs_setup_result(void *arg);
 /* user.c */
 struct gs_user *gs_user_charge(kuid_t uid);
 void gs_user_uncharge(struct gs_user *user);
+bool gs_user_charge_slot(struct gs_user *user);
+void gs_user_uncharge_slot(struct gs_user *user);
+u64 gs_user_tick_turn(struct gs_user *user, u64 now, u64 cost);
+u64 gs_user_sweep_turn(struct gs_user *user, u64 now, u64 cost);
+void gs_user_init(void);
 
 /* wake.c */
 void gs_lock(struct gs_ctx *ctx, struct gs_wakeup *wk);

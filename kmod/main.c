@@ -209,6 +209,7 @@ static int __init gs_init(void)
 		if (WARN_ON(_IOC_SIZE(gs_ioctls[i].cmd) > sizeof(union gs_ioctl_arg)))
 			return -EINVAL;
 
+	gs_user_init();
 	err = gs_hold_init();
 	if (err)
 		return err;

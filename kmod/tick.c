@@ -28,8 +28,12 @@
  * kernel's own callers read the private copies, which change at the same time.
  *
  * A user can scribble over what the tick reads. That changes what it does with his
- * Ps, but not how often it looks (gs_tick_gap), nor how long that takes: once over the
- * Ps, and at most one search for a P to give.
+ * Ps, but not how long a look takes: once over the Ps, and at most one search for a P to
+ * give. All that his ticks may take of a CPU's time, in whatever many contexts, is his
+ * share of it (user.c). If that is used up, a tick that has fired gets its turn later
+ * instead, at which it looks for certain; until then nothing can make it fire. As long as
+ * it is fresh, GS_TICK_BURST, it looks at once: several contexts' ticks may well come
+ * together. What a look costs is what the last one has taken: a sum over many is right.
  */
 #include <linux/hrtimer.h>
 #include <linux/ktime.h>
@@ -43,8 +47,20 @@
 
 /* Looks in a row that see nothing before the tick says that it is off. */
 #define GS_EMPTY_LOOKS	8
+/* Ps that are looked at under the lock, if there is nobody to be woken. */
+#define GS_LOOK_BATCH	32
 /* Ms per look that are asked whether they must stop. */
 #define GS_STOP_BATCH	256
+/* How far a user's share may be used up in advance, ns. */
+#define GS_TICK_BURST	NSEC_PER_MSEC
+/* What comes with a look, ns: the interrupt, and another one that gave it its turn. */
+#define GS_TICK_ENTRY	2000
+/*
+ * What a look takes at most, ns, and each of its Ps: the machine itself may be a guest
+ * that was not run meanwhile.
+ */
+#define GS_TICK_COST	(100 * NSEC_PER_USEC)
+#define GS_TICK_P_COST	(8 * NSEC_PER_USEC)
 
 /**
  * struct gs_look - what one look at all Ps has seen
@@ -82,23 +98,22 @@ static void gs_tick_say(struct gs_ctx *ctx, u64 when)
 	WRITE_ONCE(ctx->shared->tick_next, when);
 }
 
-/* Between two looks, ns: what they cost must stay a small part of the time. */
-static u64 gs_tick_gap(struct gs_ctx *ctx)
+static void gs_tick_arm(struct gs_ctx *ctx, u64 when)
 {
-	return max_t(u64, ctx->min_run / 8, ctx->nr_alloc * NSEC_PER_USEC);
+	WRITE_ONCE(ctx->tick_at, when);
+	hrtimer_start(&ctx->tick, ns_to_ktime(min_t(u64, when, KTIME_MAX)),
+		      HRTIMER_MODE_ABS_PINNED_HARD);
 }
 
 /* May be called while the tick is looking: the timer then fires after that. */
 static void gs_tick_set(struct gs_ctx *ctx, u64 when)
 {
-	if (ctx->dead || !when)
+	if (ctx->dead || !when || ctx->tick_turn)
 		return;
-	when = max(when, ctx->tick_last + gs_tick_gap(ctx));
-	if (ctx->tick_at && ctx->tick_at <= when)
-		return;
-	WRITE_ONCE(ctx->tick_at, when);
-	hrtimer_start(&ctx->tick, ns_to_ktime(min_t(u64, when, KTIME_MAX)),
-		      HRTIMER_MODE_ABS_PINNED_HARD);
+	/* An eighth: those who ask for it all the time shall not make it come all the time. */
+	when = max(when, ctx->tick_last + ctx->min_run / 8);
+	if (!ctx->tick_at || when < ctx->tick_at)
+		gs_tick_arm(ctx, when);
 }
 
 static bool gs_later(u64 a, u64 b)
@@ -277,27 +292,52 @@ static struct gs_m *gs_look_running(struct gs_ctx *ctx, struct gs_p *p, struct g
 	return NULL;
 }
 
-static void gs_look_at(struct gs_ctx *ctx, struct gs_p *p, struct gs_look *look)
+/* Return: as gs_look_running(). */
+static struct gs_m *gs_look_at(struct gs_ctx *ctx, struct gs_p *p, struct gs_look *look,
+			       struct gs_wakeup *wk)
 {
-	struct gs_m *owner, *kick = NULL;
+	struct gs_m *owner = p->owner;
+
+	gs_look_timer(look, READ_ONCE(p->sh->next_when));
+	if (!owner)
+		gs_look_free(ctx, p, look, wk);
+	else if (READ_ONCE(owner->blk) == GS_BLK_KEPT)
+		gs_look_blocked(ctx, p, look, wk);
+	else
+		return gs_look_running(ctx, p, look, wk);
+	return NULL;
+}
+
+/*
+ * Look at some Ps from the @i-th on, until somebody must be woken or interrupted: both
+ * are done without the lock. Return: where to go on.
+ */
+static u32 gs_look_at_some(struct gs_ctx *ctx, u32 i, u32 nr, struct gs_look *look)
+{
+	u32 end = min(nr, i + GS_LOOK_BATCH);
+	struct gs_m *kick = NULL;
 	struct gs_wakeup wk;
 
 	gs_lock(ctx, &wk);
-	owner = p->owner;
-	gs_look_timer(look, READ_ONCE(p->sh->next_when));
-	if (!owner)
-		gs_look_free(ctx, p, look, &wk);
-	else if (READ_ONCE(owner->blk) == GS_BLK_KEPT)
-		gs_look_blocked(ctx, p, look, &wk);
-	else
-		kick = gs_look_running(ctx, p, look, &wk);
-	if (kick && !gs_kick_begin(kick))
-		kick = NULL;
+	while (i < end && !kick && !wk.m) {
+		kick = gs_look_at(ctx, ctx->procs[i++], look, &wk);
+		if (kick && !gs_kick_begin(kick))
+			kick = NULL;
+	}
 	gs_unlock(ctx, &wk);
 	if (kick) {
 		GS_DELAY(GS_DELAY_SEND);
 		gs_kick(kick);
 	}
+	return i;
+}
+
+static void gs_look_at_ps(struct gs_ctx *ctx, struct gs_look *look)
+{
+	u32 i = 0, nr = smp_load_acquire(&ctx->nr_alloc);	/* pairs with gs_procs_set() */
+
+	while (i < nr)
+		i = gs_look_at_some(ctx, i, nr, look);
 }
 
 /* ------------------------------------------------- Ms that are held or were let go */
@@ -389,40 +429,74 @@ static u64 gs_tick_next(struct gs_ctx *ctx, struct gs_look *look)
 	return once_more ? soon : ahead;
 }
 
+/* Under the lock. */
+static void gs_tick_account(struct gs_ctx *ctx, struct gs_look *look)
+{
+	u64 took = ktime_get_ns() - look->now;
+
+	ctx->nr_ticks++;
+	ctx->nr_tick_ns += took;
+	ctx->tick_cost = min_t(u64, took, GS_TICK_COST + ctx->nr_alloc * GS_TICK_P_COST);
+}
+
 static void gs_tick_end(struct gs_ctx *ctx, struct gs_look *look)
 {
 	struct gs_wakeup wk;
 
 	GS_DELAY(GS_DELAY_QUIET);
 	gs_lock(ctx, &wk);
-	ctx->nr_ticks++;
+	gs_tick_account(ctx, look);
 	WRITE_ONCE(ctx->orphans, look->orphans);
 	gs_tick_set(ctx, gs_tick_next(ctx, look));
 	gs_unlock(ctx, &wk);
 }
 
+/* Under the lock. Return: when it is this tick's turn to look. */
+static u64 gs_tick_get_turn(struct gs_ctx *ctx, u64 now)
+{
+	u64 turn;
+
+	if (ctx->tick_turn)
+		return now;
+	turn = gs_user_tick_turn(ctx->user, now, ctx->tick_cost + GS_TICK_ENTRY);
+	return turn > now + GS_TICK_BURST ? turn : now;
+}
+
+/* Return: false: this tick's turn is later. */
+static bool gs_tick_begin(struct gs_ctx *ctx, struct gs_look *look)
+{
+	struct gs_wakeup wk;
+	u64 turn;
+
+	gs_lock(ctx, &wk);
+	WRITE_ONCE(ctx->tick_at, 0);
+	turn = gs_tick_get_turn(ctx, look->now);
+	ctx->tick_turn = turn > look->now && !ctx->dead;
+	if (ctx->tick_turn)
+		gs_tick_arm(ctx, turn);
+	else
+		ctx->tick_last = look->now;
+	look->kicks = ctx->nr_waiting_ms + ctx->nr_hogs + ctx->nr_idle_ms;
+	look->waiting = ctx->nr_waiting_ms;
+	look->hogs = ctx->nr_hogs;
+	gs_unlock(ctx, &wk);
+	return turn <= look->now;
+}
+
 static enum hrtimer_restart gs_tick(struct hrtimer *timer)
 {
 	struct gs_ctx *ctx = container_of(timer, struct gs_ctx, tick);
-	u32 i, nr = smp_load_acquire(&ctx->nr_alloc);	/* pairs with gs_procs_set() */
 	struct gs_look look = { .now = ktime_get_ns() };
-	struct gs_wakeup wk;
 
 	GS_DELAY(GS_DELAY_FIRE);
-	gs_lock(ctx, &wk);
-	WRITE_ONCE(ctx->tick_at, 0);
-	ctx->tick_last = look.now;
-	look.kicks = ctx->nr_waiting_ms + ctx->nr_hogs + ctx->nr_idle_ms;
-	look.waiting = ctx->nr_waiting_ms;
-	look.hogs = ctx->nr_hogs;
-	gs_unlock(ctx, &wk);
-	smp_mb();	/* tick_at before next_when: pairs with (C), see gs_watched() */
-	if (!ctx->tick_on)
-		GS_DELAY(GS_DELAY_TICK);
-	for (i = 0; i < nr; i++)
-		gs_look_at(ctx, ctx->procs[i], &look);
-	gs_look_at_ms(ctx, &look);
-	gs_tick_end(ctx, &look);
+	if (gs_tick_begin(ctx, &look)) {
+		smp_mb();	/* tick_at before next_when: pairs with (C), see gs_watched() */
+		if (!ctx->tick_on)
+			GS_DELAY(GS_DELAY_TICK);
+		gs_look_at_ps(ctx, &look);
+		gs_look_at_ms(ctx, &look);
+		gs_tick_end(ctx, &look);
+	}
 	/* It has set itself anew, if need be. */
 	return HRTIMER_NORESTART;
 }

@@ -1,48 +1,116 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * How many contexts a user may have set up. The memory of each is charged to a
- * memory cgroup already; this bounds what is not memory, for users without one.
+ * What a user may take that no control group counts: contexts, slots, and the time
+ * of interrupts and work items that run for his contexts.
+ *
+ * The memory of contexts and slots is charged to a memory cgroup already. Their numbers
+ * are bounded for users without one, and because the kernel walks them where nobody may
+ * interrupt it: a file's wait queue holds an entry for each slot that watches it.
+ *
+ * TIME
+ *
+ * The tick runs in an interrupt, the sweep in a work item: the scheduler takes neither
+ * for the user's own time, and neither stops when his quota is used up. So a user gets a
+ * share of each CPU's time for the first, and of one CPU's for the second. A share is a
+ * clock. Who has something to do gets a turn: the time that the clock shows, or now if
+ * that is past; and the clock moves on from there by the share's inverse times what he
+ * has to do. While a user needs less than his share the clock stays behind the time, and
+ * nobody waits; else his contexts wait for their turns, one after the other.
  */
+#include <linux/atomic.h>
 #include <linux/err.h>
-#include <linux/list.h>
+#include <linux/hashtable.h>
+#include <linux/minmax.h>
+#include <linux/mm.h>
 #include <linux/moduleparam.h>
 #include <linux/mutex.h>
+#include <linux/percpu.h>
 #include <linux/slab.h>
 
 #include "gsched.h"
+
+/* A share is one part in so many. */
+#define GS_SHARE	20
+/* What a slot costs its user's share of slots: itself, its words, its place in tables. */
+#define GS_SLOT_COST	320
+/* Of the memory, the part that slots may take: the same as epoll's. */
+#define GS_SLOT_PART	25
 
 static unsigned int contexts_per_user = 1024;
 module_param(contexts_per_user, uint, 0644);
 MODULE_PARM_DESC(contexts_per_user, "contexts that one user may have set up");
 
+static unsigned int slots_per_user;
+module_param(slots_per_user, uint, 0644);
+MODULE_PARM_DESC(slots_per_user, "descriptors that one user may watch; default 1/25 of the memory");
+
+/**
+ * struct gs_user - a user who has contexts
+ * @node:	in gs_users
+ * @uid:	who
+ * @contexts:	how many; under gs_users_lock
+ * @slots:	how many descriptors are registered in them
+ * @ticks:	the share of each CPU's time for ticks
+ * @sweeps:	the share for sweeps
+ */
 struct gs_user {
-	struct list_head list;
+	struct hlist_node node;
 	kuid_t uid;
 	unsigned int contexts;
+	atomic_t slots;
+	atomic64_t __percpu *ticks;
+	atomic64_t sweeps;
 };
 
 static DEFINE_MUTEX(gs_users_lock);
-static LIST_HEAD(gs_users);
+static DEFINE_HASHTABLE(gs_users, 8);
 
-/* Return: the user's entry, which is @new if it had none. */
-static struct gs_user *gs_user_find(kuid_t uid, struct gs_user *new)
+static struct gs_user *gs_user_alloc(kuid_t uid)
+{
+	struct gs_user *user = kzalloc(sizeof(*user), GFP_KERNEL_ACCOUNT);
+
+	if (!user)
+		return NULL;
+	user->uid = uid;
+	user->ticks = alloc_percpu_gfp(atomic64_t, GFP_KERNEL_ACCOUNT);
+	if (!user->ticks) {
+		kfree(user);
+		return NULL;
+	}
+	return user;
+}
+
+static void gs_user_free(struct gs_user *user)
+{
+	free_percpu(user->ticks);
+	kfree(user);
+}
+
+/* Under gs_users_lock. */
+static struct gs_user *gs_user_find(kuid_t uid)
 {
 	struct gs_user *user;
 
-	list_for_each_entry(user, &gs_users, list)
+	hash_for_each_possible(gs_users, user, node, __kuid_val(uid))
 		if (uid_eq(user->uid, uid))
 			return user;
-	new->uid = uid;
-	list_add(&new->list, &gs_users);
-	return new;
+	return NULL;
 }
 
-static void gs_user_free_unused(struct gs_user *user)
+/* Under gs_users_lock. Return: the user, or an ERR_PTR. *@new is taken if he has none. */
+static struct gs_user *gs_user_charge_locked(kuid_t uid, struct gs_user **new)
 {
-	if (user->contexts)
-		return;
-	list_del(&user->list);
-	kfree(user);
+	struct gs_user *user = gs_user_find(uid);
+
+	if ((user ? user->contexts : 0) >= READ_ONCE(contexts_per_user))
+		return ERR_PTR(-EUSERS);
+	if (!user) {
+		user = *new;
+		*new = NULL;
+		hash_add(gs_users, &user->node, __kuid_val(uid));
+	}
+	user->contexts++;
+	return user;
 }
 
 /**
@@ -57,28 +125,80 @@ struct gs_user *gs_user_charge(kuid_t uid)
 	struct gs_user *user, *new;
 
 	/* Not under the lock: the caller's cgroup may let it wait for memory. */
-	new = kzalloc(sizeof(*new), GFP_KERNEL_ACCOUNT);
+	new = gs_user_alloc(uid);
 	if (!new)
 		return ERR_PTR(-ENOMEM);
 	mutex_lock(&gs_users_lock);
-	user = gs_user_find(uid, new);
-	if (user != new)
-		kfree(new);
-	if (user->contexts < READ_ONCE(contexts_per_user)) {
-		user->contexts++;
-	} else {
-		gs_user_free_unused(user);
-		user = ERR_PTR(-EUSERS);
-	}
+	user = gs_user_charge_locked(uid, &new);
 	mutex_unlock(&gs_users_lock);
+	if (new)
+		gs_user_free(new);
 	return user;
 }
 
 /** gs_user_uncharge - one context less. Process context. */
 void gs_user_uncharge(struct gs_user *user)
 {
+	bool last;
+
 	mutex_lock(&gs_users_lock);
-	user->contexts--;
-	gs_user_free_unused(user);
+	last = !--user->contexts;
+	if (last)
+		hash_del(&user->node);
 	mutex_unlock(&gs_users_lock);
+	if (last)
+		gs_user_free(user);
+}
+
+/** gs_user_charge_slot - count one more slot. Return: false: there are too many. */
+bool gs_user_charge_slot(struct gs_user *user)
+{
+	if (atomic_inc_return(&user->slots) <= READ_ONCE(slots_per_user))
+		return true;
+	atomic_dec(&user->slots);
+	return false;
+}
+
+/** gs_user_uncharge_slot - one slot less. */
+void gs_user_uncharge_slot(struct gs_user *user)
+{
+	atomic_dec(&user->slots);
+}
+
+static u64 gs_share_turn(atomic64_t *share, u64 now, u64 cost)
+{
+	s64 clock = atomic64_read(share);
+	u64 turn;
+
+	do {
+		turn = max_t(u64, clock, now);
+	} while (!atomic64_try_cmpxchg(share, &clock, turn + cost * GS_SHARE));
+	return turn;
+}
+
+/**
+ * gs_user_tick_turn - a turn for a look of the tick on this CPU
+ * @user: whose
+ * @now:  the time
+ * @cost: how long it will take, ns
+ *
+ * Hard interrupt. Return: when, @now or later.
+ */
+u64 gs_user_tick_turn(struct gs_user *user, u64 now, u64 cost)
+{
+	return gs_share_turn(this_cpu_ptr(user->ticks), now, cost);
+}
+
+/** gs_user_sweep_turn - the same for a sweep, wherever it runs. */
+u64 gs_user_sweep_turn(struct gs_user *user, u64 now, u64 cost)
+{
+	return gs_share_turn(&user->sweeps, now, cost);
+}
+
+/** gs_user_init - the default limit of slots, from the machine's memory. */
+void __init gs_user_init(void)
+{
+	if (!slots_per_user)
+		slots_per_user = min_t(u64, (totalram_pages() / GS_SLOT_PART << PAGE_SHIFT) /
+				       GS_SLOT_COST, INT_MAX);
 }

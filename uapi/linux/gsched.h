@@ -598,11 +598,11 @@ struct gsched_enqueue {
  * Register: both nodes start with the word READY if the descriptor is ready,
  * NIL if not. From then on each readiness event of the file sets it. The kernel
  * holds a reference to the file, but drops it, within 100 ms for each 4,096
- * slots, when the descriptor's number no longer means that file in the process,
- * or nobody else has the file open: both nodes then get GSCHED_EV_CLOSED and
- * READY, and waiting Gs are delivered. A slot is the
- * caller's until it unregisters it, closed or not. If the number is already
- * registered for another file, that slot is closed at once.
+ * slots (later if the user's contexts have tens of thousands together), when the
+ * descriptor's number no longer means that file in the process, or nobody else has
+ * the file open: both nodes then get GSCHED_EV_CLOSED and READY, and waiting Gs are
+ * delivered. A slot is the caller's until it unregisters it, closed or not. If the
+ * number is already registered for another file, that slot is closed at once.
  * All slots are closed when the context's last M is gone.
  *
  * -EBADF   no such descriptor, or it was closed meanwhile
@@ -611,7 +611,7 @@ struct gsched_enqueue {
  * -EEXIST  this file is registered under this number; @slot says where
  * -ESRCH   the context has no M
  * -EMFILE  RLIMIT_NOFILE slots are in use
- * -ENOSPC  gsched_setup.max_slots is reached
+ * -ENOSPC  gsched_setup.max_slots is reached, or the user has too many slots
  * -ENOMEM
  *
  * Unregister: closes the slot and gives it back. Gs that wait in it are
