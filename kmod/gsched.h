@@ -291,6 +291,7 @@ struct gs_m {
  * @tick_turn:	its user's share of the CPU is used up; @tick_at is its turn
  * @tick_cost:	how long its last look took, ns
  * @orphans:	the tick saw work in a dead P
+ * @futile:	searches for a blocked owner, since the tick looked last, that found none
  * @nr_wakes:	how many idle Ms were given a P to look for work
  * @nr_idles:	how many times an M went idle
  * @nr_timeouts: how many of them ended at their deadline
@@ -370,6 +371,7 @@ struct gs_ctx {
 	bool tick_turn;
 	u64 tick_cost;
 	bool orphans;
+	u32 futile;
 
 	struct task_struct *spawner;
 	bool spawn_wanted;

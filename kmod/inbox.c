@@ -25,6 +25,13 @@
  */
 #define GS_PUSH_TRIES	64
 
+/*
+ * Who has spoiled nr_blocked makes us search all Ps for a blocked owner, and find none;
+ * and one event may make a million descriptors ready, under a lock with interrupts off.
+ * After so many searches the rest is left to the tick.
+ */
+#define GS_FUTILE	16
+
 /** gs_node - a node's shared words. The slot's page exists. */
 struct gsched_node *gs_node(struct gs_ctx *ctx, u32 node)
 {
@@ -96,7 +103,7 @@ static void gs_deliver(struct gs_ctx *ctx, struct gs_p *p, u32 node, struct gsch
 	if (!wake && READ_ONCE(ctx->tick_on))
 		return;
 	gs_lock(ctx, &wk);
-	if (wake)
+	if (wake && (ctx->nr_idle || ctx->futile < GS_FUTILE))
 		gs_wake_one(ctx, p->id, &wk);
 	gs_tick_start(ctx);
 	gs_unlock(ctx, &wk);

@@ -479,6 +479,7 @@ static bool gs_tick_begin(struct gs_ctx *ctx, struct gs_look *look)
 	look->kicks = ctx->nr_waiting_ms + ctx->nr_hogs + ctx->nr_idle_ms;
 	look->waiting = ctx->nr_waiting_ms;
 	look->hogs = ctx->nr_hogs;
+	ctx->futile = 0;
 	gs_unlock(ctx, &wk);
 	return turn <= look->now;
 }
