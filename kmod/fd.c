@@ -453,9 +453,11 @@ static struct sock *gs_tcp_socket(struct file *file)
 {
 	struct socket *sock = sock_from_file(file);
 
+	struct sock *sk = sock ? sock->sk : NULL;
 
-	if (sock && sock->sk && sk_is_tcp(sock->sk))
-		return sock->sk;
+	/* Where protocols have numbers of their own, TCP's may mean another one. */
+	if (sk && (sk->sk_family == AF_INET || sk->sk_family == AF_INET6) && sk_is_tcp(sk))
+		return sk;
 	return NULL;
 }
 
