@@ -54,13 +54,13 @@ programs()
 # Filter the names of programs: those whose results depend on the kernel's version.
 ask_the_kernel()
 {
-	grep -v -E '/lib_(after|backtrace|cancel|chan.*|child|cond|cpus|cxx|dial|dump|errno|group|history.*|info|io_.*|jump|misuse|once|poll|profile|progress|runq|rwmutex|samples|schedtrace|select.*|sem|sigwait|sync|timerheap)$'
+	grep -v -E '/lib_(after|backtrace|cancel|chan.*|child|cond|cpus|cxx|dial|dump|errno|group|history.*|info|io_.*|jump|misuse|once|poll|profile|progress|runq|rwmutex|samples|schedtrace|select.*|sem|sigwait|sync|timerheap)$|/fuzz$'
 }
 
 # Filter the names of programs: those that speak to the module themselves.
 of_the_module()
 {
-	grep '/kmod_'
+	grep -E '/kmod_|/fuzz$'
 }
 
 run_native()
@@ -84,9 +84,10 @@ run_vm()
 {
 	local kernel=${1%:*} cpus=${1#*:} slowness=${3:-1} list
 
-	mapfile -t list < <({ programs selftests kmod; programs selftests lib; } | "$2")
+	mapfile -t list < <({ programs selftests kmod; programs selftests lib; echo fuzz/fuzz; } | "$2")
 	selftests/vm.sh -k "$kernel" -c "$cpus" -m 2048 -t $((1800 * slowness)) -f build/selftests \
-		-f build/samples -f selftests/run.sh -f selftests/vm/splat.patterns -f "$nginx" -f "$gdb" \
+		-f build/samples -f build/fuzz -f selftests/run.sh -f selftests/vm/splat.patterns \
+		-f "$nginx" -f "$gdb" \
 		-d 64 -s 64:50000 \
 		-- env GSCHED_BACKEND=module TEST_SLOWNESS="$slowness" PATH=/usr/sbin:/usr/bin:/test \
 		./run.sh -k -t $((120 * slowness)) "${list[@]}"
