@@ -23,6 +23,9 @@ help:
 	@echo 'make check-valgrind  some of the library tests under valgrind'
 	@echo 'make models          check the models of some protocols exhaustively, with spin'
 	@echo 'make coverage        which lines of the library its tests reach, natively'
+	@echo 'make coverage-kmod   which lines of the module its tests reach, in a machine'
+	@echo 'make fuzz SECONDS=N [SEED=N] [CPUS=N] [KERNEL=debug]'
+	@echo '                     the fuzzer; what it finds is in build/fuzz-out'
 	@echo 'make install         to $$(DESTDIR)$$(PREFIX); PREFIX is $(PREFIX)'
 	@echo 'make uninstall       removes that'
 	@echo 'make clean           removes build/'
@@ -70,6 +73,11 @@ build/%-delays/gsched.ko: $(kmod-src) build/%/kernel
 # For faults.sh, which asks for the source line of each address.
 build/%-faults/gsched.ko: KBUILD_ARGS = KCFLAGS="-g -fno-optimize-sibling-calls"
 build/%-faults/gsched.ko: $(kmod-src) build/%/kernel
+	$(call kbuild,$(@D),$$(cat build/$*/kernel)/build)
+
+# That counts which lines have run, for a kernel with GCOV; see selftests/coverage_kmod.sh.
+build/%-gcov/gsched.ko: KBUILD_ARGS = GSCHED_GCOV=y
+build/%-gcov/gsched.ko: $(kmod-src) build/%/kernel
 	$(call kbuild,$(@D),$$(cat build/$*/kernel)/build)
 
 # A build from nothing, with all that the compiler and sparse have to say.

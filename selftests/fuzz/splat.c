@@ -8,7 +8,10 @@
 
 #define MAX_PATTERNS	128
 
-static regex_t pattern[MAX_PATTERNS];
+static struct {
+	regex_t regex;
+	bool harmless;
+} pattern[MAX_PATTERNS];
 static unsigned int nr_patterns;
 static int kmsg = -1;
 
@@ -21,10 +24,13 @@ void splat_init(const char *patterns)
 	kmsg = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	lseek(kmsg, 0, SEEK_END);
 	while (f && nr_patterns < MAX_PATTERNS && fgets(line, sizeof(line), f)) {
+		bool harmless = line[0] == '!';
+
 		line[strcspn(line, "\n")] = '\0';
-		if (line[0] && line[0] != '#' &&
-		    !regcomp(&pattern[nr_patterns], line, REG_EXTENDED | REG_NOSUB))
-			nr_patterns++;
+		if (!line[0] || line[0] == '#' ||
+		    regcomp(&pattern[nr_patterns].regex, line + harmless, REG_EXTENDED | REG_NOSUB))
+			continue;
+		pattern[nr_patterns++].harmless = harmless;
 	}
 	if (f)
 		fclose(f);
@@ -32,10 +38,16 @@ void splat_init(const char *patterns)
 
 static bool is_splat(const char *line)
 {
-	for (unsigned int i = 0; i < nr_patterns; i++)
-		if (!regexec(&pattern[i], line, 0, NULL, 0))
-			return true;
-	return false;
+	bool any = false;
+
+	for (unsigned int i = 0; i < nr_patterns; i++) {
+		if (regexec(&pattern[i].regex, line, 0, NULL, 0))
+			continue;
+		if (pattern[i].harmless)
+			return false;
+		any = true;
+	}
+	return any;
 }
 
 /** splat_seen - is there a splat since the last call? */
