@@ -116,9 +116,13 @@ static void op_thread(const uint64_t *a)
 
 /* --------------------------------------------------------------- processes */
 
-/* In the image after exec: the contexts of the old one are still open. */
+/*
+ * In the image after exec: the contexts of the old one are still open. First it is
+ * switched out, so that the module sees where it is.
+ */
 int after_exec(void)
 {
+	sleep_ns(NSEC_PER_MSEC);
 	for (int fd = 3; fd < 32; fd++)
 		any_ioctls(fd);
 	return 0;

@@ -18,7 +18,7 @@
 
 #define STEP_NS		(2 * NSEC_PER_MSEC)	/* for the call before */
 #define NUDGE_NS	(15 * NSEC_PER_MSEC)	/* in one call, before a signal */
-#define PROG_NS		(250 * NSEC_PER_MSEC)	/* for all of it */
+#define PROG_NS		(400 * NSEC_PER_MSEC)	/* for all of it */
 #define KILL_MS		5000			/* before it is killed from outside */
 #define DEAD_MS		120000			/* and must be dead then */
 
