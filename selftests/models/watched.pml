@@ -65,11 +65,12 @@ inline start_timer(t)
 		may_start && mem[NEXT_WHEN] == 0 && FENCED(0) && FENCED(1) && FENCED(2);
 		may_start--;
 		timers++;
+#if BROKEN == 1		/* no full barrier */
 		st(t, NEXT_WHEN, timers)
-	}
-#if BROKEN != 1		/* no full barrier */
-	fence(t);
+#else
+		mem[NEXT_WHEN] = timers
 #endif
+	}
 	if
 	:: LD(t, NR_IDLE) && (LD(t, SLEEP_UNTIL) == 0 || LD(t, SLEEP_UNTIL) > LD(t, NEXT_WHEN)) ->
 		wake(t)
@@ -98,11 +99,8 @@ inline found_work(t)
 	}
 	if
 	:: look && LD(t, NR_IDLE) ->
-		fence(0);
-		fence(1);
-		fence(2);
 		atomic {
-			lock_free(t);
+			FENCED(0) && FENCED(1) && FENCED(2) && lock_free(t);
 			look = inbox != 0;
 #if BROKEN != 2		/* does not ask whether anybody waits for events */
 			look = look || (registered && !SLEEPERS);
@@ -145,7 +143,11 @@ inline find(t)
 		:: else ->
 			if
 			:: pending -> pending--; got = true
-			:: else
+			:: else ->
+				if			/* steal(); may_spin() */
+				:: !spinning -> mem[SPINNING]++; spinning = true
+				:: true
+				fi
 			fi;
 #if BROKEN == 5		/* who polls keeps the kick that was meant for one who sleeps */
 			kick = false
@@ -155,10 +157,6 @@ inline find(t)
 		fi
 	   }
 	:: else
-	fi;
-	if
-	:: !got && !spinning -> rmw_add(t, SPINNING, 1); spinning = true	/* steal() */
-	:: true
 	fi
 }
 
@@ -172,8 +170,11 @@ inline first_timer(t)
 inline leave_idle(t)
 {
 	atomic {
-		lock_free(t);
-		inbox = inbox + work;
+		lock_free(t) && (until[t] || (FENCED(0) && FENCED(1) && FENCED(2)));
+		if
+		:: until[t] == 0 && inbox -> work = true	/* epoll_barrier(), any_work() */
+		:: else -> inbox = inbox + work
+		fi;
 		if
 		:: token ->
 			token = false;
@@ -198,7 +199,7 @@ inline leave_idle(t)
 #endif
 			:: else
 			fi;
-#if BROKEN != 8
+#if BROKEN != 7
 			if
 			:: until[t] == 0 -> first_timer(t)
 			:: else
@@ -229,12 +230,10 @@ end_sleep:	if
 /* m_idle() */
 inline idle(t)
 {
-	if
-	:: spinning -> atomic { FENCED(t); mem[SPINNING]--; spinning = false }
-	:: else
-	fi;
-	atomic {			/* timers_sleep_begin() */
+	atomic {			/* spin_end(), timers_sleep_begin() */
 		FENCED(t);
+		mem[SPINNING] = mem[SPINNING] - spinning;
+		spinning = false;
 		deadline = (mem[NEXT_WHEN] -> mem[NEXT_WHEN] : FOR_EVER);
 		published = deadline;
 		if
@@ -248,22 +247,9 @@ inline idle(t)
 		until[t] = 0;		/* FOR_ALL */
 		mem[NR_IDLE] = mem[NR_IDLE] + has_p
 	}
-#if BROKEN != 7		/* no epoll_barrier(), of others */
-	fence(0);
-	fence(1);
-	fence(2);
-#endif
-	work = false;
-#if BROKEN == 8		/* the time is decided on before others can rely on it */
+#if BROKEN == 7		/* the time is decided on before others can rely on it */
 	first_timer(t);
 #endif
-	atomic {			/* any_work() */
-		FENCED(t);
-		if
-		:: inbox -> inbox--; work = true
-		:: else
-		fi
-	}
 	wait_events(t);
 	atomic {			/* timers_sleep_end() */
 		FENCED(t);
