@@ -3,57 +3,12 @@
  * What a process may take: memory is charged to its memory cgroup, the number of
  * contexts to its user. And what fdinfo tells of a context.
  */
-#include "kmod.h"
+#include "kmod_cgroup.h"
 
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 
-#define MIB	(1024L * 1024)
-
-/* The harness's exit status for a skipped test: returning from setup runs it. */
-#define SKIPPED	255
-
 /* ------------------------------------------------------------------- cgroup */
-
-#define CGROUP_ROOT	"/sys/fs/cgroup"
-#define CGROUP		CGROUP_ROOT "/kmod_limits"
-
-/* False if there is no cgroup2 with the memory controller. */
-static bool cgroup_make(void)
-{
-	int fd = open(CGROUP_ROOT "/cgroup.subtree_control", O_WRONLY | O_CLOEXEC);
-	bool on = fd >= 0 && write(fd, "+memory", 7) == 7;
-
-	close(fd);
-	return on && (mkdir(CGROUP, 0755) == 0 || errno == EEXIST);
-}
-
-static void cgroup_limit(long bytes)
-{
-	char text[32];
-
-	snprintf(text, sizeof(text), "%ld", bytes);
-	write_file(CGROUP "/memory.max", text);
-}
-
-static void cgroup_enter(void)
-{
-	write_file(CGROUP "/cgroup.procs", "0");
-}
-
-/* Counters lag behind by some pages per CPU. */
-#define SLACK	(2 * MIB)
-
-static long cgroup_current(void)
-{
-	long value = -1;
-	FILE *f = fopen(CGROUP "/memory.current", "re");
-
-	must(f);
-	must(fscanf(f, "%ld", &value) == 1);
-	fclose(f);
-	return value;
-}
 
 FIXTURE(cgroup) {
 };
