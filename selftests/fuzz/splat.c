@@ -50,7 +50,7 @@ static bool is_splat(const char *line)
 	return any;
 }
 
-/** splat_seen - is there a splat since the last call? */
+/** splat_seen - is there a splat since the last call? It is printed. */
 bool splat_seen(void)
 {
 	char line[2048];
@@ -61,7 +61,11 @@ bool splat_seen(void)
 		if (n <= 0)
 			continue;
 		line[n] = '\0';
-		any |= is_splat(line);
+		if (!is_splat(line))
+			continue;
+		printf("# splat: %s", line);
+		fflush(stdout);
+		any = true;
 	}
 	return any;
 }
