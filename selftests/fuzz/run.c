@@ -4,9 +4,9 @@
  * watches over their time.
  *
  * Calls may sleep for ever. A thread that has been in one call for a while gets a signal,
- * and after some time the whole process is ended, wherever its threads are. In a program
- * that is not free a call waits for the one before it, but not for long: it may be the
- * one that wakes it.
+ * and when nothing happens any more the whole process is ended, wherever its threads are.
+ * In a program that is not free a call waits for the one before it, but not for long: it may
+ * be the one that wakes it.
  */
 #include "fuzz.h"
 
@@ -18,8 +18,9 @@
 
 #define STEP_NS		(2 * NSEC_PER_MSEC)	/* for the call before */
 #define NUDGE_NS	(15 * NSEC_PER_MSEC)	/* in one call, before a signal */
-#define PROG_NS		(400 * NSEC_PER_MSEC)	/* for all of it */
-#define KILL_MS		5000			/* before it is killed from outside */
+#define QUIET_NS	(300 * NSEC_PER_MSEC)	/* in which no call begins or ends */
+#define PROG_NS		(4 * NSEC_PER_SEC)	/* for all of it */
+#define KILL_MS		15000			/* before it is killed from outside */
 #define DEAD_MS		120000			/* and must be dead then */
 
 struct world world;
@@ -29,6 +30,7 @@ static const struct prog *running;
 static unsigned int call_done[MAX_CALLS];
 static int64_t call_since[MAX_THREADS];		/* 0: in none */
 static unsigned int threads_left;
+static unsigned int steps;			/* beginnings and ends of calls */
 
 /** world_open - what all programs of a worker inherit. */
 void world_open(unsigned int worker)
@@ -68,10 +70,12 @@ static void run_call(unsigned int i, unsigned int thread)
 	if (i && !running->free)
 		wait_for_call(i - 1);
 	__atomic_store_n(&call_since[thread], now_ns(), __ATOMIC_RELAXED);
+	__atomic_fetch_add(&steps, 1, __ATOMIC_RELAXED);
 	cover_begin();
 	ops[c->op].fn(c->arg);
 	cover_end(c->op);
 	__atomic_store_n(&call_since[thread], 0, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&steps, 1, __ATOMIC_RELAXED);
 	__atomic_store_n(&call_done[i], 1, __ATOMIC_RELEASE);
 }
 
@@ -99,10 +103,16 @@ static void nudge(unsigned int thread, int64_t now)
 
 static void watch(void)
 {
-	int64_t now, end = now_ns() + PROG_NS;
+	int64_t now = now_ns(), end = now + PROG_NS, quiet = now + QUIET_NS;
+	unsigned int seen = 0, made;
 
-	while (__atomic_load_n(&threads_left, __ATOMIC_ACQUIRE) && (now = now_ns()) < end) {
+	while (__atomic_load_n(&threads_left, __ATOMIC_ACQUIRE) && now < end && now < quiet) {
 		sleep_ns(2 * NSEC_PER_MSEC);
+		now = now_ns();
+		made = __atomic_load_n(&steps, __ATOMIC_RELAXED);
+		if (made != seen)
+			quiet = now + QUIET_NS;
+		seen = made;
 		for (unsigned int i = 0; i < MAX_THREADS; i++)
 			nudge(i, now);
 	}
