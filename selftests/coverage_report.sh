@@ -18,7 +18,7 @@ shift 2
 
 "$gcov" --json-format --stdout "$@" | DIR=$dir perl -MJSON::PP -ne '
 	for my $file (@{decode_json($_)->{files}}) {
-		next unless $file->{file} =~ m{(?:^|/)(\Q$ENV{DIR}\E[^/]*)$};
+		next unless $file->{file} =~ m{(?:^|/)(\Q$ENV{DIR}\E.*)$};
 		$count{$1}{$_->{line_number}} += $_->{count} for @{$file->{lines}};
 	}
 	sub row { printf "%6d %6d  %5.1f %%  %s\n", $_[0], $_[1], 100 * $_[1] / $_[0], $_[2] }
