@@ -348,6 +348,47 @@ TEST_F_TIMEOUT(procs, waiting_ones_never_go_on, 60)
 	}
 }
 
+#define ANEW 8
+
+/* What the runtime's end leaves open. */
+static int anew_fds[ANEW][2];
+
+/* A descriptor's first wait asks the kernel, for whose answer it may then be too late. */
+static void waits_anew(void *arg)
+{
+	int *fd = arg;
+
+	for (;;) {
+		CHECK_EQ(0, pipe(fd));
+		CHECK_EQ(-ETIMEDOUT, gs_wait_fd_until(fd[0], POLLIN, gs_now() + 1));
+		CHECK_EQ(0, gs_close(fd[0]));
+		fd[0] = -1;
+		close(fd[1]);
+		fd[1] = -1;
+	}
+}
+
+/* Nobody returns from a call with anything that the end has to do with. */
+TEST_F_TIMEOUT(procs, no_results_of_the_end, 60)
+{
+	int64_t end = gs_now() + 10000 * MS;
+
+	memset(anew_fds, -1, sizeof(anew_fds));
+	for (int i = 0; go_on(i, TIMES(300), end); i++) {
+		start(variant->n);
+		for (int j = 0; j < ANEW; j++)
+			go(waits_anew, anew_fds[j]);
+		nap_raw(i % 10 * MS);
+		ASSERT_EQ(0, gs_stop());
+		for (int j = 0; j < ANEW; j++) {
+			close(anew_fds[j][0]);
+			close(anew_fds[j][1]);
+			anew_fds[j][0] = -1;
+			anew_fds[j][1] = -1;
+		}
+	}
+}
+
 TEST_F_TIMEOUT(procs, blocked_ones_are_waited_for, 60)
 {
 	int err, blocked = 0;

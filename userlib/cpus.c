@@ -230,5 +230,5 @@ int gs_set_maxprocs(int n)
 	if (n > 0)
 		wake_for_change();
 	runtime_leave();
-	return ret;
+	return ret == -ESHUTDOWN ? -EINVAL : ret;
 }

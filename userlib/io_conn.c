@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 
 #include "io.h"
+#include "proc.h"
 #include "sysio.h"
 
 static ssize_t try_accept(struct io *io)
@@ -107,5 +108,7 @@ int gs_close(int fd)
 {
 	struct gs_fd *e = gs_backend() ? fd_find(fd) : NULL;
 
+	if (unlikely(stopping()))
+		g_too_late();
 	return e ? fd_close(e, fd) : sys_close(fd);
 }

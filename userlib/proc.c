@@ -416,6 +416,18 @@ ARCH_SWITCHES void gs_yield(void)
 }
 
 /**
+ * g_too_late - the runtime ends: the calling goroutine does not run on
+ *
+ * Outside sections; for calls that may come through without one. Returns on a thread
+ * that runs no goroutine.
+ */
+void g_too_late(void)
+{
+	while (g_self())
+		gs_yield();
+}
+
+/**
  * sec_attention - at the end of a section: the P is wanted
  *
  * The G did not ask to be interrupted. Unless its slice is over it goes on before those

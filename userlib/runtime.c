@@ -512,7 +512,7 @@ int gs_set_slice(int64_t slice_ns, int64_t min_run_ns)
 	if (rt.backend->set_times)
 		err = rt.backend->set_times(slice_ns, min_run_ns);
 	runtime_leave();
-	return err;
+	return err == -ESHUTDOWN ? -EINVAL : err;
 }
 
 /** exit_outside - gs_goexit on a thread that is no M. */
