@@ -17,6 +17,8 @@ help:
 	@echo 'make demo            the demonstration, in a virtual machine'
 	@echo 'make check           all tests, native and in virtual machines'
 	@echo 'make check-debug     all tests in machines with KASAN, lockdep, KCSAN, PREEMPT_RT'
+	@echo 'make soak SECONDS=N [KERNEL=NAME] [CPUS=N] [SEED=N] [ROUND=N]'
+	@echo '                     storms at random, in a virtual machine, for as long as you like'
 	@echo 'make check-sanitize  the library tests under TSan, and under ASan and UBSan'
 	@echo 'make bench           the benchmarks, in a virtual machine'
 	@echo 'make lint            checkpatch, sparse, W=1, clang-tidy, licenses'

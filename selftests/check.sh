@@ -6,7 +6,7 @@
 #
 #   check.sh [models | native | tsan | asan | valgrind | vm:KERNEL:CPUS | vm-kernel:KERNEL:CPUS |
 #            vm-delays:KERNEL:CPUS | vm-slow:KERNEL:CPUS | vm-slow-kmod:KERNEL:CPUS |
-#            faults | vm-faults:CPUS]...
+#            faults | vm-faults:CPUS | soak:KERNEL:CPUS:SECONDS]...
 #
 # vm-kernel: without the tests of what the library does by itself; they know of the
 # kernel only what others test, so one kernel is enough for them
@@ -116,6 +116,15 @@ run_vm_faults()
 		-- env GSCHED_BACKEND=module ./faults_run.sh "${list[@]}"
 }
 
+# The same seed each time: a round that fails can be run alone.
+run_soak()
+{
+	local kernel cpus seconds
+
+	IFS=: read -r kernel cpus seconds <<<"$1"
+	selftests/soak/run.sh "$kernel" "$cpus" "$seconds" 1
+}
+
 stage()
 {
 	case $1 in
@@ -131,6 +140,7 @@ stage()
 	faults)	selftests/faults.sh ;;
 	vm-faults:*) run_vm_faults "${1#vm-faults:}" ;;
 	vm-delays:*) run_vm_delays "${1#vm-delays:}" ;;
+	soak:*)	run_soak "${1#soak:}" ;;
 	*)	echo "check.sh: no environment '$1'" >&2; return 2 ;;
 	esac
 }

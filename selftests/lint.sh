@@ -89,7 +89,7 @@ run_kbuild()
 run_clang_tidy()
 {
 	printf '%s\0' userlib/*.c userlib/samples/*.c selftests/*.c selftests/bench/*.c selftests/fuzz/*.c \
-		selftests/vm/*.c |
+		selftests/soak/*.c selftests/vm/*.c |
 	xargs -0 -n 1 -P "$(nproc)" sh -c 'clang-tidy --quiet "$0" -- -std=gnu11 -Wall -Wextra \
 		-Iuserlib/include -Iuapi -isystem build/kselftest 2>&1 |
 		{ ! grep -v "warnings* generated\.$"; }'
