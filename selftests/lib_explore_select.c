@@ -2,7 +2,8 @@
 /*
  * Channels and selects in many interleavings: the queues of those who wait, and the claim
  * words by which a select is won. Built from the library's sources, see lib_explore.h;
- * a goroutine is a virtual thread, and there is one timer.
+ * a goroutine is a virtual thread, what is done when its stack has been left is done by
+ * another one, the committer, and there is one timer.
  */
 #include "lib_explore.h"
 
@@ -34,7 +35,15 @@ static struct virtual {
 	struct m m;
 	struct g g;
 	bool parks, woken;
+	bool (*commit)(struct g *g, void *arg);
+	void *arg;
 } virtuals[XP_THREADS];
+
+/* Those whose commits are to be done. */
+static struct {
+	struct virtual *queue[XP_THREADS];
+	unsigned int head, tail;
+} left;
 
 /* --------------------------------------------------- what the scheduler would do */
 
@@ -50,12 +59,28 @@ struct m *park(struct m *m, bool (*commit)(struct g *g, void *arg), void *arg,
 
 	(void)why;
 	v->parks = true;
-	if (commit(&v->g, arg))
-		while (!v->woken)
-			xp_sleep(&v->woken);
+	v->commit = commit;
+	v->arg = arg;
+	left.queue[left.tail++ % XP_THREADS] = v;
+	xp_wake(&left, 1);
+	while (!v->woken)
+		xp_sleep(&v->woken);
 	v->parks = false;
 	v->woken = false;
 	return m;
+}
+
+static void committer(int self)
+{
+	xp.threads[self].daemon = true;
+	for (;;) {
+		struct virtual *v;
+
+		while (left.head == left.tail)
+			xp_sleep(&left);
+		v = left.queue[left.head++ % XP_THREADS];
+		XP_CHECK(v->commit(&v->g, v->arg));
+	}
 }
 
 static bool unlock_it(struct g *g, void *arg)
@@ -177,6 +202,7 @@ static void start(size_t capacity)
 	}
 	memset(&book, 0, sizeof(book));
 	memset(&clockwork, 0, sizeof(clockwork));
+	memset(&left, 0, sizeof(left));
 	memset(results, 0, sizeof(results));
 	xp_switched = go_on_as;
 	a = chan_again(a, capacity);
@@ -197,10 +223,22 @@ static void end(void)
 		XP_CHECK(book.got[i] == book.sent[i]);
 }
 
+/*
+ * The select is over, and its frame gone: who still looks there finds nothing good. (An
+ * address of it may be given to futex_wake.)
+ */
+static __attribute__((noinline)) void clobber(void)
+{
+	volatile unsigned char junk[2048];
+
+	for (size_t i = 0; i < sizeof(junk); i++)
+		junk[i] = 0xff;
+}
+
 /* Receives from either until it has two, and is not put off by deadlines. */
 static void receiver(int self)
 {
-	int v, n = 0;
+	int v = -1, n = 0;
 	struct gs_case cases[] = {
 		{ .chan = a, .recv = &v, .dir = GS_RECV },
 		{ .chan = b, .recv = &v, .dir = GS_RECV },
@@ -214,6 +252,7 @@ static void receiver(int self)
 			i = gs_select(cases, 2);
 			XP_CHECK(i >= 0);
 		}
+		clobber();
 		XP_CHECK((i == 0 || i == 1) && cases[i].result == 1);
 		got(v);
 		n++;
@@ -259,20 +298,20 @@ static void setup_unbuffered(void)
 }
 
 static const struct xp_program race = {
-	200, setup_unbuffered, { receiver, sender_a, sender_b, the_clock }, end
+	200, setup_unbuffered, { receiver, sender_a, sender_b, the_clock, committer }, end
 };
 static const struct xp_program race_of_three = {
-	150, setup_unbuffered, { receiver, sender_a, sender_b }, end
+	150, setup_unbuffered, { receiver, sender_a, sender_b, committer }, end
 };
 
 TEST(select_random)
 {
-	EXPECT_EQ(NULL, explore_random(&race, 20000));
+	EXPECT_EXPLORED(explore_random(&race, 20000));
 }
 
 TEST(select_all)
 {
-	EXPECT_EQ(NULL, explore_all(&race_of_three, 2));
+	EXPECT_EXPLORED(explore_all(&race_of_three, 2));
 }
 
 /*
@@ -290,6 +329,7 @@ static void exchange(int self, gs_chan *out, gs_chan *in)
 
 	book.sent[self] = 1;
 	i = gs_select(cases, 2);
+	clobber();
 	XP_CHECK(i == 0 || i == 1);
 	results[self] = i;
 	if (i == 1)
@@ -310,20 +350,20 @@ static void second(int self)
 }
 
 static const struct xp_program meeting = {
-	150, setup_unbuffered, { first, second }, end
+	150, setup_unbuffered, { first, second, committer }, end
 };
 static const struct xp_program crowd = {
-	250, setup_unbuffered, { first, second, first, second }, end
+	250, setup_unbuffered, { first, second, first, second, committer }, end
 };
 
 TEST(selects_meet)
 {
-	EXPECT_EQ(NULL, explore_all(&meeting, 3));
+	EXPECT_EXPLORED(explore_all(&meeting, 3));
 }
 
 TEST(selects_meet_in_a_crowd)
 {
-	EXPECT_EQ(NULL, explore_random(&crowd, 20000));
+	EXPECT_EXPLORED(explore_random(&crowd, 20000));
 }
 
 TEST_HARNESS_MAIN

@@ -5,15 +5,17 @@
  * poll_events() of epoll_watch.c, m_idle(), found_work() and poll_now() of find.c,
  * timer_start() and sleep_until of timer.c.
  *
- * Three Ps and at most three Ms. Two run; the third begins to idle, or is not made yet and
- * will be when one is missing. A descriptor is registered by who runs. Two events come for goroutines that wait, or one, and a timer may be
+ * Three Ps and at most three Ms. Two run; the third is made when one is missing. A
+ * descriptor is registered by who runs. Two events come for goroutines that wait, or one, and a timer may be
  * started by who runs, or two timers, one after the other; all that they make ready is
  * over at once or computes for ever.
  *
  * Wanted, when nothing moves any more: no event and no timer whose time has come waits
  * while a P is idle; nobody is counted as spinning who is not.
  *
- * All but what is in words happens under ep.lock, of which each section is one step.
+ * All but what is in words happens under ep.lock, of which each section is one step. The
+ * memory's order is no subject here: of idle.pml it is, and who idles makes all others
+ * execute a barrier.
  */
 #define THREADS		3
 
@@ -26,6 +28,7 @@
 #include "tso.h"
 
 #define FOR_EVER	3	/* times are 1 and 2 */
+#define LIVES		1	/* Gs of an M that do not compute for ever */
 
 byte now;
 byte timers, may_start;		/* how many were started, and how many more may be */
@@ -65,11 +68,7 @@ inline start_timer(t)
 		may_start && mem[NEXT_WHEN] == 0 && FENCED(0) && FENCED(1) && FENCED(2);
 		may_start--;
 		timers++;
-#if BROKEN == 1		/* no full barrier */
-		st(t, NEXT_WHEN, timers)
-#else
 		mem[NEXT_WHEN] = timers
-#endif
 	}
 	if
 	:: LD(t, NR_IDLE) && (LD(t, SLEEP_UNTIL) == 0 || LD(t, SLEEP_UNTIL) > LD(t, NEXT_WHEN)) ->
@@ -102,10 +101,10 @@ inline found_work(t)
 		atomic {
 			FENCED(0) && FENCED(1) && FENCED(2) && lock_free(t);
 			look = inbox != 0;
-#if BROKEN != 2		/* does not ask whether anybody waits for events */
+#if BROKEN != 1		/* does not ask whether anybody waits for events */
 			look = look || (registered && !SLEEPERS);
 #endif
-#if BROKEN != 3		/* nor for the timer */
+#if BROKEN != 2		/* nor for the timer */
 			look = look || (mem[NEXT_WHEN] && !SLEPT_FOR(mem[NEXT_WHEN]));
 #endif
 			skip
@@ -129,12 +128,10 @@ inline find(t)
 		:: else
 		fi
 	}
-#if BROKEN != 4		/* ready() wakes nobody */
 	if
-	:: got && LD(t, NR_IDLE) && !LD(t, SPINNING) -> wake(t)
+	:: got && LD(t, NR_IDLE) && !LD(t, SPINNING) -> wake(t)		/* ready() */
 	:: else
 	fi;
-#endif
 	if
 	:: !got -> atomic {		/* inbox_drain(), poll_now(): poll_events() */
 		lock_free(t);
@@ -149,7 +146,7 @@ inline find(t)
 				:: true
 				fi
 			fi;
-#if BROKEN == 5		/* who polls keeps the kick that was meant for one who sleeps */
+#if BROKEN == 3		/* who polls keeps the kick that was meant for one who sleeps */
 			kick = false
 #else
 			kick = (kick && token)
@@ -194,12 +191,10 @@ inline leave_idle(t)
 			if
 			:: late ->
 				deadline = FOR_EVER;
-#if BROKEN != 6		/* no timers_sleep_over() */
-				mem[SLEEP_UNTIL] = 0
-#endif
+				mem[SLEEP_UNTIL] = 0	/* timers_sleep_over() */
 			:: else
 			fi;
-#if BROKEN != 7
+#if BROKEN != 4
 			if
 			:: until[t] == 0 -> first_timer(t)
 			:: else
@@ -247,7 +242,7 @@ inline idle(t)
 		until[t] = 0;		/* FOR_ALL */
 		mem[NR_IDLE] = mem[NR_IDLE] + has_p
 	}
-#if BROKEN == 7		/* the time is decided on before others can rely on it */
+#if BROKEN == 4		/* the time is decided on before others can rely on it */
 	first_timer(t);
 #endif
 	wait_events(t);
@@ -266,7 +261,7 @@ inline idle(t)
 proctype m(byte t)
 {
 	bool has_p = (t != 2), spinning, got, look, work, late, over;
-	byte deadline, published;
+	byte deadline, published, runs;
 
 	if
 	:: t != 2			/* it runs a G */
@@ -280,7 +275,7 @@ proctype m(byte t)
 	   fi;
 	   if
 	   :: true -> break		/* computes for ever */
-	   :: true
+	   :: runs < LIVES -> runs++	/* is over at once */
 	   fi;
 	   do
 	   :: find(t);
@@ -325,10 +320,6 @@ init
 		fi;
 		run m(0);
 		run m(1);
-		if
-		:: made = true	/* and on its way to sleep */
-		:: true
-		fi;
 		run world();
 		run spawner()
 	};
