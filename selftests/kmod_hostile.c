@@ -535,6 +535,7 @@ static void live(unsigned int seed)
 	     setresuid(UID_BAD, UID_BAD, UID_BAD) == 0);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	prctl(PR_SET_DUMPABLE, 1);
+	signal(SIGPIPE, SIG_IGN);
 	if (ending_of(seed) == BY_CORE)
 		setrlimit(RLIMIT_CORE, &core);
 	setpriority(PRIO_PROCESS, 0, 5);
