@@ -665,6 +665,44 @@ TEST(does_what_it_is_asked)
 	EXPECT_EQ(0, run_on(1, all_asked));
 }
 
+/* -------------------------------------------------------------- without hand-off */
+
+static pthread_mutex_t plain_lock = PTHREAD_MUTEX_INITIALIZER;
+
+/* Computes for several slices with the lock. */
+static void hog_locked(void *arg)
+{
+	for (int i = 0; i < 5; i++) {
+		int64_t end;
+
+		pthread_mutex_lock(&plain_lock);
+		end = gs_now() + 30 * MS;
+		while (gs_now() < end)
+			;
+		pthread_mutex_unlock(&plain_lock);
+		gs_yield();
+	}
+	gs_wg_done(arg);
+}
+
+static void hogs_locked(void)
+{
+	static gs_wg done;
+
+	for (int i = 0; i < 4; i++) {
+		gs_wg_add(&done, 1);
+		go(hog_locked, &done);
+	}
+	CHECK_EQ(0, gs_wg_wait(&done));
+}
+
+/* Who waits for the lock keeps its P: whoever has the lock must never have lost one. */
+TEST_F_TIMEOUT(procs, locks_without_handoff, 60)
+{
+	setenv("GSCHED_DEBUG", "nohandoff", 1);
+	EXPECT_EQ(0, run_on(variant->n, hogs_locked));
+}
+
 /* ------------------------------------------------------------ inside of libc's locks */
 
 #define BLOCKS 16

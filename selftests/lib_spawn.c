@@ -476,7 +476,7 @@ TEST(features_in_force)
 
 	EXPECT_EQ(0, gs_features());
 	all = features_with("");
-	EXPECT_EQ(all & ~GS_FEAT_HANDOFF, features_with("nohandoff"));
+	EXPECT_EQ(all & GS_FEAT_HOLD, features_with("nohandoff"));
 	EXPECT_EQ(all & GS_FEAT_HANDOFF, features_with("nohold"));
 	EXPECT_EQ(all & ~GS_FEAT_PREEMPT, features_with("nopreempt"));
 	EXPECT_EQ(0, features_with("nohandoff,nohold"));

@@ -206,7 +206,7 @@ static int64_t clock_offset(int64_t before, int64_t kernel, int64_t after)
 
 static uint32_t in_force(uint64_t offered)
 {
-	uint32_t features = 0;
+	uint32_t no_preempt = GSCHED_SETUP_NO_PREEMPT | GSCHED_SETUP_NO_HANDOFF, features = 0;
 
 	if (offered & GSCHED_FEAT_HANDOFF && !(settings.setup_flags & GSCHED_SETUP_NO_HANDOFF))
 		features |= GS_FEAT_HANDOFF;
@@ -214,7 +214,7 @@ static uint32_t in_force(uint64_t offered)
 		return features;
 	if (offered & GSCHED_FEAT_HOLD)
 		features |= GS_FEAT_HOLD;
-	if (offered & GSCHED_FEAT_PREEMPT && !(settings.setup_flags & GSCHED_SETUP_NO_PREEMPT))
+	if (offered & GSCHED_FEAT_PREEMPT && !(settings.setup_flags & no_preempt))
 		features |= GS_FEAT_PREEMPT;
 	return features;
 }

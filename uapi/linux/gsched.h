@@ -389,7 +389,7 @@ struct gsched_query {
 };
 
 /* gsched_setup.flags */
-#define GSCHED_SETUP_NO_HANDOFF	(1U << 0)	/* a P stays with an M that blocks */
+#define GSCHED_SETUP_NO_HANDOFF	(1U << 0)	/* a P stays with an M that blocks; no preemption */
 #define GSCHED_SETUP_NO_HOLD	(1U << 1)	/* an M goes on without a P; no preemption */
 #define GSCHED_SETUP_NO_PREEMPT	(1U << 2)	/* a hog keeps its P */
 

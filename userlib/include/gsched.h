@@ -57,7 +57,8 @@ extern "C" {
  *
  * Of the module, without meaning for the portable backend:
  *
- *   nohandoff   a thread that blocks keeps its P
+ *   nohandoff   a thread that blocks keeps its P; then there is no preemption either: who
+ *               is preempted may hold a lock for which that thread waits
  *   nohold      a thread that has lost its P goes on without one until its next
  *               call; then there is no preemption either
  *   nopreempt   a goroutine that computes keeps its P
