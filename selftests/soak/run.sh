@@ -20,6 +20,6 @@ for name in SOAK_ONLY SOAK_LANES SOAK_ROUND SOAK_VERBOSE; do
 done
 
 # The round that has begun goes on when the time is over, and kmemleak takes its own.
-exec selftests/vm.sh -k "$kernel" -c "$cpus" -m 2048 -t $((seconds + 600)) \
+exec selftests/vm.sh -k "$kernel" -c "$cpus" -m 2048 -t $((seconds + 1200)) \
 	-f build/selftests/soak -f selftests/soak/soak.sh -f selftests/vm/splat.patterns \
 	-- env "${env[@]}" ./soak.sh "$@"
