@@ -586,7 +586,7 @@ static int one_round(void *arg)
 
 static int more_rounds(void *arg)
 {
-	return rounds(arg, ROUNDS);
+	return rounds(arg, scaled(ROUNDS));
 }
 
 static bool pages_are_back(long before)
