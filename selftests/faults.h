@@ -27,8 +27,9 @@ struct fault {
 
 static struct {
 	int nth;		/* the calling thread's fail-nth */
+	int starve;		/* its make-it-fail */
 	int log;		/* /dev/kmsg */
-} faults_fd = { -1, -1 };
+} faults_fd = { -1, -1, -1 };
 
 static inline bool faults_write(const char *path, const char *text)
 {
@@ -57,8 +58,9 @@ static inline bool faults_init(void)
 	/* The stacks are for us; a console takes longer for each than the test. */
 	faults_write("/proc/sys/kernel/printk", "4");
 	faults_fd.nth = open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC);
+	faults_fd.starve = open("/proc/thread-self/make-it-fail", O_WRONLY | O_CLOEXEC);
 	faults_fd.log = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-	if (faults_fd.nth < 0 || faults_fd.log < 0)
+	if (faults_fd.nth < 0 || faults_fd.starve < 0 || faults_fd.log < 0)
 		return false;
 	for (int i = 0; i < 3; i++)
 		ok = ok && faults_set(kinds[i], "verbose", "2") &&
@@ -99,6 +101,29 @@ static inline unsigned int faults_disarm(void)
 	while (pwrite(faults_fd.nth, "0", 1, 0) != 1)
 		;
 	return left;
+}
+
+/*
+ * This thread gets @space bytes more of slab memory, and then none. A table that fails to
+ * get a node at once and then fails to wait for one needs two faults in a row. No page
+ * fault must be among what follows: it would be tried for ever.
+ */
+static inline bool faults_starve(unsigned int space)
+{
+	char text[16];
+
+	snprintf(text, sizeof(text), "%u", space);
+	lseek(faults_fd.log, 0, SEEK_END);
+	return faults_set("failslab", "task-filter", "Y") &&
+	       faults_set("failslab", "times", "-1") && faults_set("failslab", "space", text) &&
+	       faults_set("failslab", "probability", "100") &&
+	       pwrite(faults_fd.starve, "1", 1, 0) == 1;
+}
+
+static inline bool faults_feed(void)
+{
+	return pwrite(faults_fd.starve, "0", 1, 0) == 1 &&
+	       faults_set("failslab", "probability", "0");
 }
 
 /* A line of the log, without what stands before and behind. False: there is none. */

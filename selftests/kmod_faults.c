@@ -2,8 +2,9 @@
 /*
  * Each allocation and each copy from and to user space fails in turn: in every call of
  * the device, one more thing with each try, until the call comes through without a
- * fault. A call that fails says -ENOMEM or -EFAULT, leaves everything as it was, and
- * succeeds when it is made again; no memory is lost.
+ * fault. What asks twice before it fails (the tables' nodes) is starved instead: from some
+ * number of bytes on there is no more. A call that fails says -ENOMEM or -EFAULT, leaves
+ * everything as it was, and succeeds when it is made again; no memory is lost.
  *
  * The tests print where in the module something was made to fail ("site KIND SYMBOL+OFFSET"):
  * faults.sh sees whether that is everywhere.
@@ -42,6 +43,7 @@ struct world {
  * @left:	what the call may say when it is made again after -EFAULT, beside 0: it was
  *		done, and its result could not be stored
  * @keeps:	with -EFAULT it may have been done, see <linux/gsched.h>
+ * @starves:	it may also be left without slab memory: it has no page faults
  */
 struct op {
 	const char *name;
@@ -50,6 +52,7 @@ struct op {
 	bool (*check)(struct world *w);
 	int left;
 	bool keeps;
+	bool starves;
 };
 
 static void world_init(struct world *w)
@@ -160,7 +163,7 @@ static bool has_procs(struct world *w)
 
 static int do_register(struct world *w)
 {
-	return gs_register(&w->gs, &w->id);
+	return gs_register_bare(&w->gs, &w->id);
 }
 
 static bool is_registered(struct world *w)
@@ -526,6 +529,47 @@ static bool try_fault(const struct op *op, unsigned int nth, unsigned int *faile
 	return left;
 }
 
+#define SPACE_STEP	200	/* less than a node of a table takes */
+#define MOST_SPACE	(64 * 1024)
+
+/* Return: there was enough. */
+static bool try_space(const struct op *op, unsigned int space, unsigned int *failed)
+{
+	static char before[16384];
+	struct fault f;
+	struct world w;
+	int err;
+
+	world_init(&w);
+	op->prepare(&w);
+	snapshot(&w, before, sizeof(before));
+	must(faults_starve(space));
+	err = op->call(&w);
+	must(faults_feed());
+	f = faults_last();
+	if (f.site[0])
+		tell_site(&f);
+	if (err) {
+		check_failure(op, &w, &f, err, before);
+		++*failed;
+	}
+	if (op->check && !op->check(&w))
+		fail(op, &f, err, "it does not work");
+	world_end(&w);
+	return !f.kind[0];
+}
+
+static void every_space(const struct op *op)
+{
+	unsigned int space = 0, failed = 0;
+
+	while (!try_space(op, space, &failed)) {
+		space += SPACE_STEP;
+		must(space < MOST_SPACE);
+	}
+	note("%s: %u bytes are enough, with less %u failures", op->name, space, failed);
+}
+
 static int every_fault(void *arg)
 {
 	const struct op *op = arg;
@@ -536,6 +580,8 @@ static int every_fault(void *arg)
 	files = open_files();
 	while (!try_fault(op, nth, &failed))
 		must(nth++ < MOST_FAULTS);
+	if (op->starves)
+		every_space(op);
 	must(open_files() == files);
 	note("%s: %u faults, %u seen by the caller", op->name, nth - 1, failed);
 	return 0;
@@ -620,32 +666,33 @@ FIXTURE_TEARDOWN(faults)
 
 #define OP(id, ...) FIXTURE_VARIANT_ADD(faults, id) { .op = { #id, __VA_ARGS__ } }
 
-OP(open, no_context, do_open, NULL, 0, false);
-OP(close, context_before_setup, do_close, NULL, 0, false);
-OP(query, context_before_setup, do_query, NULL, 0, false);
-OP(setup, context_before_setup, do_setup, was_set_up, 0, false);
-OP(setup_large, context_large, do_setup, was_set_up, 0, false);
-OP(set_procs, context, do_set_procs, has_procs, 0, false);
-OP(m_register, context, do_register, is_registered, 0, false);
-OP(m_register_second, context_with_another_m, do_register, is_registered, 0, false);
-OP(m_unregister, context_with_m, do_unregister, NULL, 0, false);
-OP(acquire, context_with_m, do_acquire, has_proc, 0, true);
-OP(release, context_with_owner, do_release, NULL, 0, false);
-OP(idle, context_with_work, do_idle, looks_for_work, 0, true);
-OP(wake, context, do_wake, NULL, 0, false);
-OP(spawner, context_that_wants_an_m, do_spawner, shall_spawn, 0, false);
-OP(enqueue, context, do_enqueue, NULL, 0, false);
-OP(times, context, do_times, had_first_times, 0, false);
-OP(fd_register, eventfd_to_watch, do_fd_register, is_watched, -EEXIST, true);
-OP(fd_register_tty, tty_to_watch, do_fd_register, is_watched, -EEXIST, true);
-OP(fd_register_socket, socket_to_watch, do_fd_register, is_watched, -EEXIST, true);
-OP(fd_register_high, high_number_to_watch, do_fd_register, is_watched, -EEXIST, true);
-OP(fd_register_again, number_with_another_file, do_fd_register, is_watched, -EEXIST, true);
-OP(fd_unregister, watched, do_fd_unregister, NULL, 0, false);
-OP(mmap, context_set_up_unmapped, do_map_and_touch, NULL, 0, false);
-OP(mmap_stacks, context_before_setup, do_map_stacks, stacks_are_guarded, 0, false);
-OP(fork_with_stacks, touched_stacks, do_fork, NULL, 0, false);
-OP(fdinfo, context_with_fdinfo, do_fdinfo, NULL, 0, false);
+OP(open, no_context, do_open, NULL, 0, false, false);
+OP(close, context_before_setup, do_close, NULL, 0, false, false);
+OP(query, context_before_setup, do_query, NULL, 0, false, false);
+OP(setup, context_before_setup, do_setup, was_set_up, 0, false, false);
+OP(setup_large, context_large, do_setup, was_set_up, 0, false, false);
+OP(set_procs, context, do_set_procs, has_procs, 0, false, false);
+OP(m_register, context, do_register, is_registered, 0, false, true);
+OP(m_register_second, context_with_another_m, do_register, is_registered, 0, false, true);
+OP(m_unregister, context_with_m, do_unregister, NULL, 0, false, false);
+OP(acquire, context_with_m, do_acquire, has_proc, 0, true, false);
+OP(release, context_with_owner, do_release, NULL, 0, false, false);
+OP(idle, context_with_work, do_idle, looks_for_work, 0, true, false);
+OP(wake, context, do_wake, NULL, 0, false, false);
+OP(spawner, context_that_wants_an_m, do_spawner, shall_spawn, 0, false, false);
+OP(enqueue, context, do_enqueue, NULL, 0, false, false);
+OP(times, context, do_times, had_first_times, 0, false, false);
+OP(fd_register, eventfd_to_watch, do_fd_register, is_watched, -EEXIST, true, true);
+OP(fd_register_tty, tty_to_watch, do_fd_register, is_watched, -EEXIST, true, false);
+OP(fd_register_socket, socket_to_watch, do_fd_register, is_watched, -EEXIST, true, false);
+OP(fd_register_high, high_number_to_watch, do_fd_register, is_watched, -EEXIST, true, true);
+OP(fd_register_again, number_with_another_file, do_fd_register, is_watched, -EEXIST, true,
+   true);
+OP(fd_unregister, watched, do_fd_unregister, NULL, 0, false, false);
+OP(mmap, context_set_up_unmapped, do_map_and_touch, NULL, 0, false, false);
+OP(mmap_stacks, context_before_setup, do_map_stacks, stacks_are_guarded, 0, false, false);
+OP(fork_with_stacks, touched_stacks, do_fork, NULL, 0, false, false);
+OP(fdinfo, context_with_fdinfo, do_fdinfo, NULL, 0, false, false);
 
 TEST_F_TIMEOUT(faults, each, 300)
 {
