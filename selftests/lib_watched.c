@@ -139,9 +139,11 @@ static void hog_end(struct hog *h)
 	close(h->pipe[1]);
 }
 
-static void play_end(struct play *p, int hogs)
+/* The director calls until it has ended. */
+static void play_end(struct play *p, int hogs, pthread_t director)
 {
 	CHECK_EQ(0, gs_wg_wait(&p->wg));
+	CHECK_EQ(0, pthread_join(director, NULL));
 	for (int i = 0; i < hogs; i++)
 		hog_end(&p->hogs[i]);
 	hog_end(&p->last);
@@ -154,8 +156,7 @@ static void events(void)
 
 	play_begin(&p, HOGS);
 	CHECK_EQ(0, pthread_create(&director, NULL, call_one_by_one, &p));
-	play_end(&p, HOGS);
-	CHECK_EQ(0, pthread_join(director, NULL));
+	play_end(&p, HOGS, director);
 	CHECK(!p.late);
 }
 
@@ -230,9 +231,8 @@ static void timers(void)
 		hog_init(&n.play, &n.play.hogs[i], hog);
 	hog_init(&n.play, &n.sleeper, nap);
 	CHECK_EQ(0, pthread_create(&director, NULL, call_during_nap, &n));
-	play_end(&n.play, HOGS);
+	play_end(&n.play, HOGS, director);
 	hog_end(&n.sleeper);
-	CHECK_EQ(0, pthread_join(director, NULL));
 	CHECK(!n.play.late);
 }
 
@@ -264,8 +264,7 @@ static void new_p(void)
 
 	play_begin(&p, 2);
 	CHECK_EQ(0, pthread_create(&director, NULL, give_a_p, &p));
-	play_end(&p, 2);
-	CHECK_EQ(0, pthread_join(director, NULL));
+	play_end(&p, 2, director);
 	CHECK(!p.late);
 }
 
