@@ -6,7 +6,8 @@
 #
 #   check.sh [models | native | tsan | asan | valgrind | vm:KERNEL:CPUS | vm-kernel:KERNEL:CPUS |
 #            vm-delays:KERNEL:CPUS | vm-slow:KERNEL:CPUS | vm-slow-kmod:KERNEL:CPUS |
-#            faults | vm-faults:CPUS | soak:KERNEL:CPUS:SECONDS]...
+#            vm-reload:KERNEL:CPUS | vm-slow-reload:KERNEL:CPUS | faults | vm-faults:CPUS |
+#            soak:KERNEL:CPUS:SECONDS]...
 #
 # vm-kernel: without the tests of what the library does by itself; they know of the
 # kernel only what others test, so one kernel is enough for them
@@ -14,6 +15,7 @@
 # models: the protocols as spin sees them, see models.sh
 # valgrind: those tests that the Makefile has chosen
 # vm-delays: the tests of races, with a module in which their windows can be held open
+# vm-reload: the tests that load the module many times, which the other machines leave out
 # vm-slow: as vm, for a kernel on which all takes ten times as long
 # vm-slow-kmod: only the tests that speak to the module themselves
 # faults: each allocation and user copy of the module fails in turn, see faults.sh
@@ -79,12 +81,39 @@ run_valgrind()
 	GSCHED_BACKEND=epoll selftests/run.sh -t 300 build/valgrind/selftests/*
 }
 
+# Filter: tests that load the module themselves, many times.
+load_the_module()
+{
+	grep -E '/kmod_(ladder|unload)$'
+}
+
+do_not_load_the_module()
+{
+	grep -v -E '/kmod_(ladder|unload)$'
+}
+
+# run_vm_reload KERNEL:CPUS [SLOWNESS]: see vm.sh -1
+run_vm_reload()
+{
+	local kernel=${1%:*} cpus=${1#*:} slowness=${2:-1} list files=() f
+
+	mapfile -t list < <(programs selftests kmod | load_the_module)
+	for f in "${list[@]}"; do
+		files+=(-f "build/$f")
+	done
+	selftests/vm.sh -1 -k "$kernel" -c "$cpus" -t $((600 * slowness)) "${files[@]}" \
+		-f selftests/run.sh -f selftests/vm/splat.patterns \
+		-- env TEST_SLOWNESS="$slowness" \
+		./run.sh -k -t $((120 * slowness)) "${list[@]/#selftests/.}"
+}
+
 # run_vm KERNEL:CPUS FILTER [SLOWNESS]
 run_vm()
 {
 	local kernel=${1%:*} cpus=${1#*:} slowness=${3:-1} list f
 
-	mapfile -t list < <({ programs selftests kmod; programs selftests lib; echo fuzz/fuzz; } | "$2")
+	mapfile -t list < <({ programs selftests kmod; programs selftests lib; echo fuzz/fuzz; } |
+		"$2" | do_not_load_the_module)
 	# Only those: a slow kernel takes long to unpack all.
 	rm -rf build/vm/selftests
 	mkdir -p build/vm/selftests
@@ -141,6 +170,8 @@ stage()
 	valgrind) run_valgrind ;;
 	vm:*)	run_vm "${1#vm:}" cat ;;
 	vm-kernel:*) run_vm "${1#vm-kernel:}" ask_the_kernel ;;
+	vm-reload:*) run_vm_reload "${1#vm-reload:}" ;;
+	vm-slow-reload:*) run_vm_reload "${1#vm-slow-reload:}" 10 ;;
 	vm-slow:*) run_vm "${1#vm-slow:}" cat 10 ;;
 	vm-slow-kmod:*) run_vm "${1#vm-slow-kmod:}" of_the_module 10 ;;
 	faults)	selftests/faults.sh ;;

@@ -3,7 +3,7 @@
 #
 # Run a command in a virtual machine that has the module loaded.
 #
-#   vm.sh [-n] [-k KERNEL] [-c CPUS] [-m MB] [-t SECONDS] [-o OUTDIR]
+#   vm.sh [-n] [-1] [-k KERNEL] [-c CPUS] [-m MB] [-t SECONDS] [-o OUTDIR]
 #         [-d MB] [-s MB:US] [-f FILE]... -- COMMAND [ARG]...
 #
 #   -k KERNEL   see vm/kernel.sh; default 6.1
@@ -22,6 +22,11 @@
 #               and reading. Its cache in the guest is an ordinary page cache, so
 #               /proc/sys/vm/drop_caches makes its pages cold again.
 #   -n          do not load the module; it is there as ./gsched.ko
+#   -1          emulate all CPUs in turn, in one thread: for commands that load modules
+#               again and again. Each load patches the scheduler's code for the preempt
+#               notifiers. A CPU that another thread emulates may go on to execute the int3
+#               of that patching after it is gone, and the kernel, which sees that it is
+#               gone, tries again for ever.
 #
 # COMMAND runs as root with exactly these arguments, in a writable directory; of
 # its environment only PATH, HOME and TERM are set. Its stdout and stderr appear
@@ -62,7 +67,7 @@ export LC_ALL=C
 
 here=$(dirname "$(readlink -f "$0")")
 top=$(dirname "$here")
-kernel=6.1 cpus=2 mb=1024 seconds=600 outdir='' load=yes disk='' slow=''
+kernel=6.1 cpus=2 mb=1024 seconds=600 outdir='' load=yes threads=multi disk='' slow=''
 files=() drives=()
 qemu=''
 
@@ -83,7 +88,7 @@ usage()
 	exit 126
 }
 
-while getopts k:c:m:t:o:f:d:s:n opt; do
+while getopts k:c:m:t:o:f:d:s:n1 opt; do
 	case $opt in
 	k) kernel=$OPTARG ;;
 	c) cpus=$OPTARG ;;
@@ -94,6 +99,7 @@ while getopts k:c:m:t:o:f:d:s:n opt; do
 	d) disk=$OPTARG ;;
 	s) slow=$OPTARG ;;
 	n) load=no ;;
+	1) threads=single ;;
 	*) usage ;;
 	esac
 done
@@ -286,7 +292,7 @@ mkfifo "$tmp/stdout"
 cat "$tmp/stdout" &
 cat=$!
 timeout -k 10 "$seconds" qemu-system-x86_64 \
-	-cpu max -accel tcg,thread=multi -smp "$cpus" -m "$mb" \
+	-cpu max -accel "tcg,thread=$threads" -smp "$cpus" -m "$mb" \
 	-nodefaults -no-user-config -display none -monitor none -no-reboot \
 	-serial "file:$tmp/console" \
 	-chardev "file,id=out,path=$tmp/stdout" -device isa-debugcon,iobase=0xe9,chardev=out \
