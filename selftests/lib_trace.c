@@ -51,7 +51,7 @@ static void expect(FILE *f, unsigned long long g, const char *state, const char 
 
 	do {
 		if (!next_line(f, &l)) {
-			printf("# no %s %s of goroutine %llu\n", state, why, g);
+			fprintf(stderr, "# no %s %s of goroutine %llu\n", state, why, g);
 			CHECK(0);
 		}
 	} while (l.g != g || strcmp(l.state, state));
@@ -69,6 +69,16 @@ static void learn(void *arg)
 	sleeper(arg);
 }
 
+static void others_have_ended(void)
+{
+	struct gs_info info;
+
+	do {
+		gs_sleep(MS);
+		CHECK_EQ(0, gs_info(&info, sizeof(info)));
+	} while (info.goroutines > 1);
+}
+
 /* The life of a goroutine, in its order. */
 TEST_GO(a_life)
 {
@@ -79,7 +89,7 @@ TEST_GO(a_life)
 	gs_wg_add(&wg, 1);
 	go(learn, &wg);
 	gs_wg_wait(&wg);
-	gs_sleep(5 * MS);
+	others_have_ended();
 	f = stop_and_open();
 	expect(f, other, "runnable", "-", "-");
 	expect(f, other, "executing", "-", "-");
