@@ -40,7 +40,8 @@ pass=0 fail=0 skip=0
 log=$(mktemp)
 summary=$(mktemp)
 failures=$(mktemp)
-trap 'rm -f "$log" "$summary" "$failures"' EXIT
+told=$(mktemp)
+trap 'rm -f "$log" "$summary" "$failures" "$told"' EXIT
 
 # Print the test programs DIR/KIND_* that there are sources for.
 programs()
@@ -102,7 +103,7 @@ run_vm_reload()
 		files+=(-f "build/$f")
 	done
 	selftests/vm.sh -1 -k "$kernel" -c "$cpus" -t $((600 * slowness)) "${files[@]}" \
-		-f selftests/run.sh -f selftests/vm/splat.patterns \
+		-f selftests/run.sh \
 		-- env TEST_SLOWNESS="$slowness" \
 		./run.sh -k -t $((120 * slowness)) "${list[@]/#selftests/.}"
 }
@@ -121,7 +122,7 @@ run_vm()
 		[ "${f%/*}" != selftests ] || ln -f "build/$f" build/vm/selftests/
 	done
 	selftests/vm.sh -k "$kernel" -c "$cpus" -m 2048 -t $((1800 * slowness)) -f build/vm/selftests \
-		-f build/samples -f build/fuzz -f selftests/run.sh -f selftests/vm/splat.patterns \
+		-f build/samples -f build/fuzz -f selftests/run.sh \
 		-f "$nginx" -f "$gdb" \
 		-d 64 -s 64:50000 \
 		-- env GSCHED_BACKEND=module TEST_SLOWNESS="$slowness" PATH=/usr/sbin:/usr/bin:/test \
@@ -133,7 +134,7 @@ run_vm_delays()
 	local kernel=${1%:*} cpus=${1#*:}
 
 	GSCHED_KO=build/$kernel-delays/gsched.ko selftests/vm.sh -k "$kernel" -c "$cpus" \
-		-f build/selftests -f selftests/run.sh -f selftests/vm/splat.patterns \
+		-f build/selftests -f selftests/run.sh \
 		-- env GSCHED_BACKEND=module ./run.sh -k selftests/kmod_races \
 		selftests/kmod_block selftests/kmod_hold selftests/kmod_preempt \
 		selftests/lib_bound
@@ -147,7 +148,7 @@ run_vm_faults()
 	mapfile -t list < <({ programs selftests kmod; programs selftests lib; } |
 		grep -v -E '/(kmod_(faults|ladder|unload)|lib_(gdb|samples))$')
 	selftests/vm.sh -k debug -c "$1" -m 2048 -t 18000 -f build/selftests \
-		-f selftests/faults_run.sh -f selftests/vm/splat.patterns \
+		-f selftests/faults_run.sh \
 		-- env GSCHED_BACKEND=module ./faults_run.sh "${list[@]}"
 }
 
@@ -194,7 +195,10 @@ account()
 		f=1
 		name="$name (exit status $status)"
 	fi
-	grep -E '^(# failed:|not ok)' "$log" | sed "s/^/# $1: /" >>"$failures" || :
+	grep -E '^(# failed:|not ok)' "$log" >"$told" || :
+	# No case tells why: a machine that did not come up, or not to its end.
+	[ "$status" = 0 ] || [ -s "$told" ] || tail -n 20 "$log" >"$told"
+	sed "s/^/# $1: /" "$told" >>"$failures"
 	pass=$((pass + p)) fail=$((fail + f)) skip=$((skip + s))
 	printf '# %-16s %5d passed %5d failed %5d skipped %5d s\n' "$name" "$p" "$f" "$s" "$took" >>"$summary"
 }
@@ -203,7 +207,7 @@ for name; do
 	echo "# === $name"
 	start=$SECONDS
 	status=0
-	stage "$name" | tee "$log" || status=$?
+	stage "$name" 2>&1 | tee "$log" || status=$?
 	account "$name" "$status" $((SECONDS - start))
 done
 

@@ -41,7 +41,7 @@ status=0
 # shellcheck disable=SC2016
 GSCHED_KO=build/debug-gcov/gsched.ko selftests/vm.sh -k debug -c 4 -m 2048 -t $((limit + seconds + 900)) \
 	-o build/gcov-out -f build/selftests -f build/samples -f build/fuzz \
-	-f selftests/run.sh -f selftests/vm/splat.patterns -- sh -c '
+	-f selftests/run.sh -- sh -c '
 		objects=$1 seconds=$2 limit=$3
 		shift 3
 		export GSCHED_BACKEND=module TEST_SLOWNESS=10 KMOD_SCALE=0.1 PATH=$PATH:/test

@@ -33,7 +33,7 @@ run_tests()
 {
 	make -s "$ko" build/selftests/kmod_faults >&2
 	GSCHED_KO=$ko selftests/vm.sh -k $kernel -t 1800 -f build/selftests/kmod_faults \
-		-f selftests/run.sh -f selftests/vm/splat.patterns \
+		-f selftests/run.sh \
 		-- ./run.sh -k -t 1500 ./kmod_faults
 }
 

@@ -13,7 +13,6 @@
 
 set -u
 
-here=$(dirname "$0")
 debugfs=/sys/kernel/debug
 limit=120
 while getopts t: opt; do
@@ -44,18 +43,6 @@ set_up()
 	cd - >/dev/null || exit 2
 }
 
-grep -v -e '^[#!]' -e '^$' "$here/splat.patterns" >"$tmp/patterns"
-sed -n 's/^!//p' "$here/splat.patterns" >"$tmp/harmless"
-seen=$(dmesg | wc -l)
-
-# Print the splats since the last call; fail when there are none.
-splats()
-{
-	dmesg | tail -n "+$((seen + 1))" >"$tmp/new"
-	seen=$((seen + $(wc -l <"$tmp/new")))
-	grep -v -E -f "$tmp/harmless" "$tmp/new" | grep -E -f "$tmp/patterns"
-}
-
 # Wait until nothing of the programs is left, and the module is not used.
 settles()
 {
@@ -69,6 +56,7 @@ settles()
 }
 
 set_up
+/vm/splats -s "$tmp/seen" >/dev/null
 pass=0 fail=0 n=0
 echo "TAP version 13"
 echo "1..$#"
@@ -83,8 +71,8 @@ for program; do
 	kill -KILL "-$group" 2>/dev/null
 	cases=$(grep -c '^ok ' "$tmp/out")
 	what="status $status, $cases cases passed, $(($(date +%s) - start)) s"
-	if splats >"$tmp/splats"; then
-		sed 's/^/# /' "$tmp/new"
+	if /vm/splats -s "$tmp/seen" >"$tmp/splats"; then
+		sed 's/^/# /' "$tmp/splats"
 		echo "not ok $n $name # splat: $(head -n 1 "$tmp/splats")"
 		fail=$((fail + 1))
 	elif ! settles "$name"; then

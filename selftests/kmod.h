@@ -32,6 +32,7 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -40,7 +41,9 @@
 
 #include <linux/gsched.h>
 
+#include "clock.h"
 #include "harness.h"
+#include "random.h"
 
 #define must(cond) do {								\
 	if (!(cond)) {								\
@@ -56,25 +59,6 @@
 	putchar('\n');								\
 	fflush(stdout);								\
 } while (0)
-
-#define NSEC_PER_MSEC	1000000LL
-#define NSEC_PER_SEC	1000000000LL
-
-static inline int64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * NSEC_PER_SEC + ts.tv_nsec;
-}
-
-static inline void sleep_ns(int64_t ns)
-{
-	struct timespec ts = { ns / NSEC_PER_SEC, ns % NSEC_PER_SEC };
-
-	while (nanosleep(&ts, &ts) && errno == EINTR)
-		;
-}
 
 /* A spawner that has failed is not asked again before. */
 #define SPAWN_PAUSE_NS	(100 * NSEC_PER_MSEC)
@@ -113,13 +97,6 @@ static inline unsigned int test_seed(void)
 
 	note("KMOD_SEED=%u", seed);
 	return seed;
-}
-
-/* Below @n; @state is the thread's own. */
-static inline unsigned int rnd(unsigned int *state, unsigned int n)
-{
-	*state = *state * 1664525u + 1013904223u;
-	return (*state >> 8) % n;
 }
 
 /* Delay by nothing, a short loop, a yield or some microseconds. */
@@ -899,9 +876,30 @@ static inline void write_file(const char *path, const char *text)
 	close(fd);
 }
 
+/* A context's short life: for what must work whatever has happened before. */
+static inline void use_context(void)
+{
+	__u32 id, proc, reason, slot;
+	struct gs gs;
+
+	gs_start(&gs, 2, 2, 2, 4);
+	must(gs_register(&gs, &id) == 0);
+	must(gs_acquire(&gs, 0, &proc) == 0);
+	must(gs_fd_register(&gs, eventfd(1, 0), &slot) == 0);
+	must(load64(&gs_node(&gs, slot, GSCHED_DIR_READ)->word) == GSCHED_WORD_READY);
+	must(gs_enqueue(&gs, GSCHED_NONE, 5) == 0);
+	must(gs_idle(&gs, 0, &reason, &proc) == 0);
+	must(inbox_take_all(&gs, ignore_cookie, NULL) == 1);
+	must(gs_unregister(&gs) == 0);
+	gs_stop(&gs);
+}
+
+/* With "--nothing" it is what a test executes in the place of a process. */
 #define KMOD_MAIN								\
 	int main(int argc, char **argv)						\
 	{									\
+		if (argc == 2 && !strcmp(argv[1], "--nothing"))			\
+			return 0;						\
 		if (access(GSCHED_DEVICE, F_OK))				\
 			ksft_exit_skip("there is no %s\n", GSCHED_DEVICE);	\
 		return test_harness_run(argc, argv);				\

@@ -911,11 +911,4 @@ TEST_F(process, last_m_against_the_next)
 	gs_stop(&race.gs);
 }
 
-int main(int argc, char **argv)
-{
-	if (argc == 2 && !strcmp(argv[1], "--nothing"))
-		return 0;
-	if (access(GSCHED_DEVICE, F_OK))
-		ksft_exit_skip("there is no %s\n", GSCHED_DEVICE);
-	return test_harness_run(argc, argv);
-}
+KMOD_MAIN

@@ -26,24 +26,6 @@ static void become(uid_t uid)
 	must(prctl(PR_SET_PDEATHSIG, SIGKILL) == 0);
 }
 
-/* What a process does for nothing: it works, while others do not. */
-static void use_context(void)
-{
-	__u32 id, proc, reason, slot;
-	struct gs gs;
-
-	gs_start(&gs, 2, 2, 2, 4);
-	must(gs_register(&gs, &id) == 0);
-	must(gs_acquire(&gs, 0, &proc) == 0);
-	must(gs_fd_register(&gs, eventfd(1, 0), &slot) == 0);
-	must(load64(&gs_node(&gs, slot, GSCHED_DIR_READ)->word) == GSCHED_WORD_READY);
-	must(gs_enqueue(&gs, GSCHED_NONE, 5) == 0);
-	must(gs_idle(&gs, 0, &reason, &proc) == 0);
-	must(inbox_take_all(&gs, ignore_cookie, NULL) == 1);
-	must(gs_unregister(&gs) == 0);
-	gs_stop(&gs);
-}
-
 static int use_context_as(void *uid)
 {
 	become(*(uid_t *)uid);

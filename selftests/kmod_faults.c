@@ -500,6 +500,27 @@ static void check_failure(const struct op *op, struct world *w, const struct fau
 		fail(op, f, err, "once more: %d", again);
 }
 
+/* A world in which the call can be made; its state is in @before. */
+static void begin_try(const struct op *op, struct world *w, char *before, size_t size)
+{
+	world_init(w);
+	op->prepare(w);
+	snapshot(w, before, size);
+}
+
+/* What the call has left, with or without the fault @f. */
+static void end_try(const struct op *op, struct world *w, const struct fault *f, int err,
+		    const char *before, unsigned int *failed)
+{
+	if (err) {
+		check_failure(op, w, f, err, before);
+		++*failed;
+	}
+	if (op->check && !op->check(w))
+		fail(op, f, err, "it does not work");
+	world_end(w);
+}
+
 /* Return: the fault did not happen, as the call has not so much that can fail. */
 static bool try_fault(const struct op *op, unsigned int nth, unsigned int *failed)
 {
@@ -509,23 +530,15 @@ static bool try_fault(const struct op *op, unsigned int nth, unsigned int *faile
 	unsigned int left;
 	int err;
 
-	world_init(&w);
-	op->prepare(&w);
-	snapshot(&w, before, sizeof(before));
+	begin_try(op, &w, before, sizeof(before));
 	must(faults_arm(nth));
 	err = op->call(&w);
 	left = faults_disarm();
 	f = faults_last();
 	if (!left && f.site[0])
 		tell_site(&f);
-	if (err) {
-		must(!left);
-		check_failure(op, &w, &f, err, before);
-		++*failed;
-	}
-	if (op->check && !op->check(&w))
-		fail(op, &f, err, "it does not work");
-	world_end(&w);
+	must(!err || !left);
+	end_try(op, &w, &f, err, before, failed);
 	return left;
 }
 
@@ -540,22 +553,14 @@ static bool try_space(const struct op *op, unsigned int space, unsigned int *fai
 	struct world w;
 	int err;
 
-	world_init(&w);
-	op->prepare(&w);
-	snapshot(&w, before, sizeof(before));
+	begin_try(op, &w, before, sizeof(before));
 	must(faults_starve(space));
 	err = op->call(&w);
 	must(faults_feed());
 	f = faults_last();
 	if (f.site[0])
 		tell_site(&f);
-	if (err) {
-		check_failure(op, &w, &f, err, before);
-		++*failed;
-	}
-	if (op->check && !op->check(&w))
-		fail(op, &f, err, "it does not work");
-	world_end(&w);
+	end_try(op, &w, &f, err, before, failed);
 	return !f.kind[0];
 }
 

@@ -862,11 +862,4 @@ TEST_F_TIMEOUT(hostile, harms_itself_only, 200)
 	EXPECT_LE(alone / 20, beside);
 }
 
-int main(int argc, char **argv)
-{
-	if (argc == 2 && !strcmp(argv[1], "--nothing"))
-		return 0;
-	if (access(GSCHED_DEVICE, F_OK))
-		ksft_exit_skip("there is no %s\n", GSCHED_DEVICE);
-	return test_harness_run(argc, argv);
-}
+KMOD_MAIN

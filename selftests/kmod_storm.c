@@ -91,17 +91,8 @@ static unsigned int module_vmallocs(void)
 
 static int use_new_context(void *arg)
 {
-	__u32 id, proc, reason, slot;
-
 	(void)arg;
-	gs_start(&gs, 2, 2, 2, 4);
-	must(gs_register(&gs, &id) == 0);
-	must(gs_acquire(&gs, 0, &proc) == 0);
-	must(gs_fd_register(&gs, eventfd(1, 0), &slot) == 0);
-	must(load64(&gs_node(&gs, slot, GSCHED_DIR_READ)->word) == GSCHED_WORD_READY);
-	must(gs_enqueue(&gs, GSCHED_NONE, 5) == 0);
-	must(gs_idle(&gs, 0, &reason, &proc) == 0);
-	must(inbox_take_all(&gs, ignore_cookie, NULL) == 1);
+	use_context();
 	return 0;
 }
 
@@ -141,11 +132,4 @@ TEST_F_TIMEOUT(storm, scribblers, 110)
 	storm(scaled(24), test_seed(), scribbling_life);
 }
 
-int main(int argc, char **argv)
-{
-	if (argc == 2 && !strcmp(argv[1], "--nothing"))
-		return 0;
-	if (access(GSCHED_DEVICE, F_OK))
-		ksft_exit_skip("there is no %s\n", GSCHED_DEVICE);
-	return test_harness_run(argc, argv);
-}
+KMOD_MAIN

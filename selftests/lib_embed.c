@@ -4,6 +4,7 @@
  * whatever its goroutines do when it ends.
  */
 #include "lib_check.h"
+#include "clock.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -18,14 +19,6 @@ static void start(int procs)
 	snprintf(n, sizeof(n), "%d", procs);
 	setenv("GSCHED_MAXPROCS", n, 1);
 	CHECK_EQ(0, gs_start());
-}
-
-static void nap_raw(int64_t ns)
-{
-	struct timespec ts = { ns / 1000000000, ns % 1000000000 };
-
-	while (nanosleep(&ts, &ts) && errno == EINTR)
-		;
 }
 
 /* ------------------------------------------------------------------- again and again */
@@ -263,7 +256,7 @@ static void naps(void *arg)
 {
 	(void)arg;
 	gs_wg_done(&w.begun);
-	nap_raw(50 * MS);
+	sleep_ns(50 * MS);
 	gs_yield();
 	CHECK(!"gone on");
 }
@@ -378,7 +371,7 @@ TEST_F_TIMEOUT(procs, no_results_of_the_end, 60)
 		start(variant->n);
 		for (int j = 0; j < ANEW; j++)
 			go(waits_anew, anew_fds[j]);
-		nap_raw(i % 10 * MS);
+		sleep_ns(i % 10 * MS);
 		ASSERT_EQ(0, gs_stop());
 		for (int j = 0; j < ANEW; j++) {
 			close(anew_fds[j][0]);
@@ -403,7 +396,7 @@ TEST_F_TIMEOUT(procs, blocked_ones_are_waited_for, 60)
 	start(variant->n);
 	go(blocks, &blocked);
 	while (!__atomic_load_n(&blocked, __ATOMIC_ACQUIRE))
-		nap_raw(MS);
+		sleep_ns(MS);
 	EXPECT_EQ(-EBUSY, gs_stop());
 	EXPECT_EQ(-EINVAL, gs_stop());
 	EXPECT_EQ(1, write(w.pipe[1], "x", 1));
@@ -506,7 +499,7 @@ static void *storm_thread(void *arg)
 		gs_chan_recv_until(storm_chan, &n, gs_now() + 100000);
 		gs_set_maxprocs(1 + (int)(rnd(&seed) % 4));
 		/* Each goroutine that has not ended costs memory to the last. */
-		nap_raw(200000);
+		sleep_ns(200000);
 	}
 	return NULL;
 }
@@ -522,9 +515,9 @@ TEST_F_TIMEOUT(procs, storm, 60)
 					    (void *)(uintptr_t)(seed + i)));
 	for (int i = 0; i < TIMES(30); i++) {
 		start(variant->n);
-		nap_raw(rnd(&seed) % 3000000);
+		sleep_ns(rnd(&seed) % 3000000);
 		ASSERT_EQ(0, gs_stop());
-		nap_raw(rnd(&seed) % 100000);
+		sleep_ns(rnd(&seed) % 100000);
 	}
 	__atomic_store_n(&over, 1, __ATOMIC_RELAXED);
 	for (int i = 0; i < THREADS; i++)

@@ -55,7 +55,7 @@ static bool is_told(void (*body)(void), int procs)
 	char buf[4096];
 	int status;
 
-	child_stderr(body, procs, buf, sizeof(buf), &status);
+	status = child_stderr(body, procs, buf, sizeof(buf));
 	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT &&
 	    strstr(buf, "gsched: fatal: a goroutine waits in a nested section"))
 		return true;

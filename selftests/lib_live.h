@@ -10,6 +10,7 @@
 #define LIB_LIVE_H
 
 #include "lib_check.h"
+#include "clock.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -61,14 +62,6 @@ static inline uint64_t live_features(void)
 	return backend && !strcmp(backend, "epoll") ? 0 : q.features;
 }
 
-static inline void nap_raw(int64_t ns)
-{
-	struct timespec ts = { ns / 1000000000, ns % 1000000000 };
-
-	while (nanosleep(&ts, &ts) && errno == EINTR)
-		;
-}
-
 /* ------------------------------------------------------------ its goroutines */
 
 static uint64_t live_has;
@@ -109,7 +102,7 @@ static inline void live_hog(long *n)
 
 static inline void live_nap(long *n)
 {
-	nap_raw(MS);
+	sleep_ns(MS);
 	live_step(n);
 }
 
@@ -260,7 +253,7 @@ static inline int64_t live_goes_on(void)
 					live->nr);
 				return -1;
 			}
-			nap_raw(MS / 2);
+			sleep_ns(MS / 2);
 		}
 	}
 	return gs_now() - begin;
@@ -304,7 +297,7 @@ static inline int live_wait(void)
 	       (pid > 0 && !WIFEXITED(status) && !WIFSIGNALED(status))) {
 		if (gs_now() > end)
 			return -1;
-		nap_raw(MS / 2);
+		sleep_ns(MS / 2);
 	}
 	CHECK_EQ(live->pid, pid);
 	live->pid = 0;
@@ -392,7 +385,7 @@ static inline bool tasks_all(pid_t pid, const char *states)
 #define TIME_UNTIL(begin, cond) ({						\
 	int64_t tu_begin = (begin), tu_took;					\
 	while ((tu_took = gs_now() - tu_begin) < PATIENCE && !(cond))		\
-		nap_raw(MS / 5);						\
+		sleep_ns(MS / 5);						\
 	tu_took < PATIENCE ? tu_took : -1;					\
 })
 

@@ -617,7 +617,7 @@ static bool deadlock_told(void (*body)(void), int procs)
 	char buf[4096];
 	int status;
 
-	child_stderr(body, procs, buf, sizeof(buf), &status);
+	status = child_stderr(body, procs, buf, sizeof(buf));
 	if (WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT &&
 	    strstr(buf, "all goroutines are asleep - deadlock!\n") &&
 	    strstr(buf, "\"stuck\" [chan receive"))

@@ -3,47 +3,21 @@
  * Calls where they may not be made: those that stop the program say why, and who; the
  * others return an error or do nothing. (What locks say is tested with each lock.)
  */
-#include "lib_check.h"
+#include "lib_stderr.h"
 
 #include <errno.h>
 #include <pthread.h>
-#include <sys/wait.h>
 
 #include "../userlib/sched.h"
 
 /* ------------------------------------------------------------- the program stops */
 
-/* What @body, in a process of its own, says before it is stopped. */
-static void last_words(void (*body)(void), char *buf, size_t room)
-{
-	size_t len = 0;
-	ssize_t n;
-	int fd[2], status;
-	pid_t pid;
-
-	CHECK_EQ(0, pipe(fd));
-	pid = fork();
-	CHECK(pid >= 0);
-	if (!pid) {
-		alarm(20);
-		dup2(fd[1], STDERR_FILENO);
-		body();
-		_exit(0);
-	}
-	close(fd[1]);
-	while ((n = read(fd[0], buf + len, room - 1 - len)) > 0)
-		len += n;
-	buf[len] = '\0';
-	close(fd[0]);
-	CHECK_EQ(pid, waitpid(pid, &status, 0));
-	CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
-}
-
 static bool stops_saying(void (*body)(void), const char *what)
 {
 	char buf[8192];
+	int status = child_stderr(body, 0, buf, sizeof(buf));
 
-	last_words(body, buf, sizeof(buf));
+	CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
 	if (strstr(buf, what))
 		return true;
 	fprintf(stderr, "# not \"%s\" but: %s\n", what, buf);

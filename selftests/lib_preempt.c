@@ -6,6 +6,7 @@
  * LIB_SCALE=N: N times as long where length finds more.
  */
 #include "lib_check.h"
+#include "clock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -844,14 +845,6 @@ static void server(void *arg)
 	gs_wg_done(arg);
 }
 
-static void raw_sleep(int64_t ns)
-{
-	struct timespec ts = { ns / 1000000000, ns % 1000000000 };
-
-	while (nanosleep(&ts, &ts))
-		;
-}
-
 static void held_out(void)
 {
 	int64_t begin = gs_now(), longest = 0, since = begin, now;
@@ -866,7 +859,7 @@ static void held_out(void)
 	go(server, &wg);
 	gs_yield();
 	for (; since - begin < 2000 * MS; n++) {
-		raw_sleep(MS);
+		sleep_ns(MS);
 		now = gs_now();
 		longest = now - since > longest ? now - since : longest;
 		since = now;
@@ -898,7 +891,7 @@ static void blocked(void)
 		go(nap, NULL);
 		gs_yield();
 		begin = gs_now();
-		raw_sleep(300 * MS);
+		sleep_ns(300 * MS);
 		at = __atomic_exchange_n(&ran_at, 0, __ATOMIC_RELAXED);
 		CHECK(at);
 		say("# the timer's goroutine after %lld us\n", (long long)(at - begin) / 1000);
@@ -906,7 +899,7 @@ static void blocked(void)
 
 		go(tell_time, NULL);
 		begin = gs_now();
-		raw_sleep(300 * MS);
+		sleep_ns(300 * MS);
 		at = __atomic_exchange_n(&ran_at, 0, __ATOMIC_RELAXED);
 		CHECK(at);
 		say("# the queue's goroutine after %lld us\n", (long long)(at - begin) / 1000);

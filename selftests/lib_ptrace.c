@@ -53,7 +53,7 @@ static bool wait_stop(struct tracee *t, int64_t ns)
 	while (!(pid = waitpid(t->tid, &status, WNOHANG | __WALL))) {
 		if (gs_now() > end)
 			return false;
-		nap_raw(MS / 20);
+		sleep_ns(MS / 20);
 	}
 	CHECK_EQ(t->tid, pid);
 	t->stopped = WIFSTOPPED(status);
@@ -128,7 +128,7 @@ TEST_F_TIMEOUT(live, interrupt, 60)
 		times_add(&stops, interrupt_all(self->threads, self->n));
 		resume_all(self->threads, self->n);
 		EXPECT_LE(0, live_goes_on());
-		nap_raw(rnd(&self->seed) % 3000000);
+		sleep_ns(rnd(&self->seed) % 3000000);
 	}
 	times_print(&stops, "all threads to a stop");
 	EXPECT_GT(100 * MS, times_quantile(&stops, 900));
@@ -225,7 +225,7 @@ TEST_F_TIMEOUT(live, step_beside_a_section, 60)
 		if (__atomic_load_n(&live->in_section, __ATOMIC_RELAXED))
 			break;
 		resume_all(self->threads, self->n);
-		nap_raw(rnd(&self->seed) % 3000000);
+		sleep_ns(rnd(&self->seed) % 3000000);
 	}
 	ASSERT_EQ(1, live->in_section);
 	EXPECT_LT(1, step_all(self->threads, self->n, false, 3, &times));

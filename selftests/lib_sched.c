@@ -534,7 +534,7 @@ TEST_F(procs, deadlock_is_told)
 #ifdef __SANITIZE_THREAD__
 	SKIP(return, "TSan has a thread of its own, which might wake somebody");
 #endif
-	child_stderr(deadlock, variant->n, buf, sizeof(buf), &status);
+	status = child_stderr(deadlock, variant->n, buf, sizeof(buf));
 	EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT)
 		TH_LOG("%s", buf);
 	EXPECT_TRUE(strstr(buf, "gsched: fatal: all goroutines are asleep - deadlock!\n"))

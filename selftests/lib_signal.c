@@ -36,7 +36,7 @@ static void send_one(int (*send)(unsigned int *seed, siginfo_t *info), unsigned 
 	while (send(seed, &info)) {
 		CHECK(errno == EAGAIN || errno == ESRCH);
 		CHECK(gs_now() < end);
-		nap_raw(MS);
+		sleep_ns(MS);
 	}
 }
 
@@ -46,7 +46,7 @@ static void send_all(int (*send)(unsigned int *seed, siginfo_t *info), unsigned 
 	for (int i = 0; i < LIVE_SIGNALS; i++) {
 		send_one(send, seed, i);
 		if (rnd(seed) % 4 == 0)
-			nap_raw(rnd(seed) % 1000000);
+			sleep_ns(rnd(seed) % 1000000);
 	}
 }
 

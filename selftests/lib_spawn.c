@@ -3,7 +3,8 @@
  * Threads: they come when goroutines block, they leave when there is nothing to do,
  * there is a most of them; and GSCHED_DEBUG, by which the tests reach all that soon.
  */
-#include "lib_check.h"
+#include "lib_stderr.h"
+#include "clock.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -40,15 +41,6 @@ static int module(void)
 	return !strcmp(gs_backend(), "module");
 }
 
-/* In the kernel, with no word to the library. */
-static void raw_sleep(int64_t ns)
-{
-	struct timespec ts = { ns / 1000000000, ns % 1000000000 };
-
-	while (nanosleep(&ts, &ts))
-		;
-}
-
 /* ---------------------------------------------------------------------- they leave */
 
 static int running, release, made;
@@ -60,7 +52,7 @@ static void occupy(void *arg)
 		CHECK_EQ(0, pthread_setspecific(slow_end, &running));
 	__atomic_add_fetch(&running, 1, __ATOMIC_RELAXED);
 	while (!__atomic_load_n(&release, __ATOMIC_RELAXED))
-		raw_sleep(MS);
+		sleep_ns(MS);
 	gs_wg_done(arg);
 }
 
@@ -173,7 +165,7 @@ static void restless(void *arg)
 	for (i = 0; i < TIMES(300); i++) {
 		switch (rnd(&r) % 4) {
 		case 0:
-			raw_sleep(rnd(&r) % 1000000);
+			sleep_ns(rnd(&r) % 1000000);
 			break;
 		case 1:
 			gs_yield();
@@ -209,31 +201,6 @@ TEST(come_and_go)
 
 /* ------------------------------------------------------------- seen from outside */
 
-/* Runs @body in a child; what it writes to standard error comes into @buf. */
-static int child(void (*body)(void), int procs, char *buf, size_t room)
-{
-	size_t len = 0;
-	ssize_t n;
-	int fd[2], status;
-	pid_t pid;
-
-	CHECK_EQ(0, pipe(fd));
-	pid = fork();
-	if (!pid) {
-		alarm(30);
-		dup2(fd[1], 2);
-		close(fd[0]);
-		_exit(-run_on(procs, body));
-	}
-	close(fd[1]);
-	while ((n = read(fd[0], buf + len, room - 1 - len)) > 0)
-		len += n;
-	buf[len] = '\0';
-	close(fd[0]);
-	CHECK_EQ(pid, waitpid(pid, &status, 0));
-	return status;
-}
-
 /* All goroutines wait, and no thread leaves before the last one. */
 static void deadlock_then(void)
 {
@@ -247,7 +214,7 @@ static void deadlock_then(void)
 static void end_slowly(void *arg)
 {
 	(void)arg;
-	raw_sleep(500 * MS);
+	sleep_ns(500 * MS);
 }
 
 static void deadlock_after(void)
@@ -276,7 +243,7 @@ static void deadlock_while(void)
 static void expect_deadlock(struct __test_metadata *_metadata, void (*body)(void))
 {
 	char buf[4096];
-	int status = child(body, 8, buf, sizeof(buf));
+	int status = child_stderr(body, 8, buf, sizeof(buf));
 
 	EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT)
 		TH_LOG("status %x: %s", status, buf);
@@ -310,7 +277,7 @@ static void block_a_while(void *arg)
 	while (n > most && !__atomic_compare_exchange_n(&most_blocked, &most, n, 0,
 							__ATOMIC_RELAXED, __ATOMIC_RELAXED))
 		;
-	raw_sleep(100 * MS);
+	sleep_ns(100 * MS);
 	__atomic_sub_fetch(&blocked, 1, __ATOMIC_RELAXED);
 	gs_wg_done(arg);
 }
@@ -361,7 +328,7 @@ TEST(cap)
 	if (!(features & GS_FEAT_HANDOFF))
 		SKIP(return, "no hand-off here");
 	setenv("GSCHED_DEBUG", "maxms=5", 1);
-	status = child(capped, 1, buf, sizeof(buf));
+	status = child_stderr(capped, 1, buf, sizeof(buf));
 	EXPECT_EQ(0, status)
 		TH_LOG("%s", buf);
 	first = strstr(buf, cap_message);
@@ -387,7 +354,7 @@ TEST(no_cap)
 	if (!(features & GS_FEAT_HANDOFF))
 		SKIP(return, "no hand-off here");
 	unsetenv("GSCHED_DEBUG");
-	EXPECT_EQ(0, child(not_capped, 1, buf, sizeof(buf)));
+	EXPECT_EQ(0, child_stderr(not_capped, 1, buf, sizeof(buf)));
 	EXPECT_STREQ("", buf);
 }
 
@@ -411,7 +378,7 @@ TEST(settings_that_are_good)
 
 	for (i = 0; i < sizeof(good) / sizeof(*good); i++) {
 		setenv("GSCHED_DEBUG", good[i], 1);
-		EXPECT_EQ(0, child(nothing, 2, buf, sizeof(buf)))
+		EXPECT_EQ(0, child_stderr(nothing, 2, buf, sizeof(buf)))
 			TH_LOG("%s", good[i]);
 		EXPECT_STREQ("", buf)
 			TH_LOG("%s", good[i]);
@@ -441,7 +408,7 @@ static void expect_refused(struct __test_metadata *_metadata, const char *s, con
 
 	setenv("GSCHED_DEBUG", s, 1);
 	snprintf(want, sizeof(want), "gsched: GSCHED_DEBUG: %s\n", says);
-	status = child(nothing, 2, buf, sizeof(buf));
+	status = child_stderr(nothing, 2, buf, sizeof(buf));
 	EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == EINVAL)
 		TH_LOG("%s", s);
 	EXPECT_STREQ(want, buf);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Stacks: guards, overflow messages, alignment, many of them. */
-#include "lib_check.h"
+#include "lib_stderr.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -56,42 +56,21 @@ static void null_pointer(void)
 	*(volatile char *)(uintptr_t)getpid() = 1;
 }
 
-struct child {
+struct ended {
 	char out[8192];
 	int status;
 };
 
-static void run_child(struct child *c, void (*body)(void), void (*before)(void))
+static void run_child(struct ended *c, void (*body)(void), void (*before)(void))
 {
-	size_t len = 0;
-	ssize_t n;
-	int fd[2];
-	pid_t pid;
-
-	CHECK_EQ(0, pipe(fd));
-	pid = fork();
-	if (!pid) {
-		struct rlimit none = { 0 };
-
-		setrlimit(RLIMIT_CORE, &none);
-		dup2(fd[1], 2);
-		if (before)
-			before();
-		_exit(run_on(2, body));
-	}
-	close(fd[1]);
-	while ((n = read(fd[0], c->out + len, sizeof(c->out) - 1 - len)) > 0)
-		len += n;
-	c->out[len] = '\0';
-	close(fd[0]);
-	CHECK_EQ(pid, waitpid(pid, &c->status, 0));
+	c->status = child_run(&(struct child){ before, body, 2 }, c->out, sizeof(c->out));
 }
 
 #define OVERFLOW "gsched: fatal: stack overflow: goroutine "
 
 TEST(overflow_names_the_goroutine)
 {
-	struct child c;
+	struct ended c;
 
 	run_child(&c, overflow_soon, NULL);
 	EXPECT_TRUE(WIFSIGNALED(c.status) && WTERMSIG(c.status) == SIGABRT);
@@ -102,7 +81,7 @@ TEST(overflow_names_the_goroutine)
 
 TEST(overflow_of_the_first)
 {
-	struct child c;
+	struct ended c;
 
 	run_child(&c, overflow_self, NULL);
 	EXPECT_TRUE(WIFSIGNALED(c.status) && WTERMSIG(c.status) == SIGABRT);
@@ -111,7 +90,7 @@ TEST(overflow_of_the_first)
 
 TEST(guard_is_wide)
 {
-	struct child c;
+	struct ended c;
 
 	run_child(&c, jump_soon, NULL);
 	EXPECT_TRUE(WIFSIGNALED(c.status) && WTERMSIG(c.status) == SIGABRT);
@@ -127,7 +106,7 @@ TEST(guard_is_wide)
 
 TEST(other_faults_kill)
 {
-	struct child c;
+	struct ended c;
 
 	run_child(&c, null_pointer, NULL);
 	EXPECT_FALSE(strstr(c.out, "overflow")) TH_LOG("%s", c.out);
@@ -151,7 +130,7 @@ static void own_handler(void)
 
 TEST(other_faults_reach_the_program)
 {
-	struct child c;
+	struct ended c;
 
 	run_child(&c, null_pointer, own_handler);
 	EXPECT_TRUE(WIFEXITED(c.status) && WEXITSTATUS(c.status) == 77) TH_LOG("%s", c.out);
@@ -164,7 +143,7 @@ static void raise_segv(void)
 
 TEST(sent_signal_kills)
 {
-	struct child c;
+	struct ended c;
 
 	run_child(&c, raise_segv, NULL);
 	EXPECT_FALSE(strstr(c.out, "overflow")) TH_LOG("%s", c.out);
@@ -316,7 +295,7 @@ static void gather(void)
 
 TEST_F_TIMEOUT(crowd, two_hundred_thousand, 120)
 {
-	struct child c;
+	struct ended c;
 
 	if (SANITIZED)
 		SKIP(return, "a sanitizer's shadow of so many stacks takes too much memory");

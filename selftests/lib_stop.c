@@ -67,11 +67,11 @@ static void stop_and_go(int (*send)(unsigned int *seed, int sig), unsigned int *
 
 	times_add(stops, stop_by(send, seed));
 	before = progress_sum();
-	nap_raw(2 * MS);
+	sleep_ns(2 * MS);
 	CHECK_EQ(before, progress_sum());
 	CHECK_EQ(0, kill(live->pid, SIGCONT));
 	times_add(goes, live_goes_on());
-	nap_raw(rnd(seed) % 5000000);
+	sleep_ns(rnd(seed) % 5000000);
 }
 
 static void stops_by(int (*send)(unsigned int *seed, int sig), unsigned int *seed)
@@ -103,10 +103,10 @@ TEST_F_TIMEOUT(live, sigstop_storm, 60)
 	for (int i = 0; i < 400; i++) {
 		to_thread(&self->seed, SIGSTOP);
 		if (rnd(&self->seed) % 2)
-			nap_raw(rnd(&self->seed) % 1000000);
+			sleep_ns(rnd(&self->seed) % 1000000);
 		kill(live->pid, SIGCONT);
 		if (rnd(&self->seed) % 2)
-			nap_raw(rnd(&self->seed) % 1000000);
+			sleep_ns(rnd(&self->seed) % 1000000);
 	}
 	EXPECT_LE(0, live_goes_on());
 	EXPECT_EQ(LIVE_STATUS, live_end());
@@ -251,7 +251,7 @@ static void freeze_and_thaw(struct times *freezes, struct times *thaws)
 
 	times_add(freezes, freeze("1", "frozen 1"));
 	before = progress_sum();
-	nap_raw(2 * MS);
+	sleep_ns(2 * MS);
 	CHECK_EQ(before, progress_sum());
 	times_add(thaws, freeze("0", "frozen 0"));
 	CHECK(live_goes_on() >= 0);
@@ -265,7 +265,7 @@ TEST_F_TIMEOUT(live, freezer, 60)
 		SKIP(return, "no cgroup2 at " CGROUP);
 	for (int i = 0; i < 12; i++) {
 		freeze_and_thaw(&freezes, &thaws);
-		nap_raw(rnd(&self->seed) % 5000000);
+		sleep_ns(rnd(&self->seed) % 5000000);
 	}
 	CHECK(times_short(&freezes, "to a frozen state"));
 	CHECK(times_short(&thaws, "to a thawed state"));
@@ -277,7 +277,7 @@ TEST_F_TIMEOUT(live, freezer, 60)
 
 static void before_running(unsigned int *seed)
 {
-	nap_raw(rnd(seed) % 3000000);
+	sleep_ns(rnd(seed) % 3000000);
 }
 
 static void before_stopped(unsigned int *seed)

@@ -20,7 +20,6 @@
 
 set -u
 
-here=$(dirname "$0")
 klog=no
 limit=120
 while getopts kt: opt; do
@@ -37,23 +36,14 @@ trap 'rm -rf "$tmp"' EXIT
 out=$tmp/out
 
 if [ $klog = yes ]; then
-	# In the tree it is in vm/, in a guest beside this script.
-	for f in "$here/splat.patterns" "$here/vm/splat.patterns"; do
-		[ -e "$f" ] || continue
-		grep -v -e '^[#!]' -e '^$' "$f" >"$tmp/patterns"
-		sed -n 's/^!//p' "$f" >"$tmp/harmless"
-	done
-	[ -s "$tmp/patterns" ] || { echo "run.sh: no splat.patterns" >&2; exit 2; }
-	seen=$(dmesg | wc -l)
+	[ -x /vm/splats ] || { echo "run.sh -k: not in a guest of vm.sh" >&2; exit 2; }
+	/vm/splats -s "$tmp/seen" >/dev/null
 fi
 
 # Print the splats since the last call; fail when there are none.
 splats()
 {
-	[ $klog = yes ] || return 1
-	dmesg | tail -n "+$((seen + 1))" >"$tmp/new"
-	seen=$((seen + $(wc -l <"$tmp/new")))
-	grep -v -E -f "$tmp/harmless" "$tmp/new" | grep -E -f "$tmp/patterns"
+	[ $klog = yes ] && /vm/splats -s "$tmp/seen"
 }
 
 # Run PROGRAM in a process group of its own, with its output in $out, until it ends;
@@ -115,7 +105,7 @@ for program; do
 	fi
 	[ -z "$why" ] || [ "$failed" -gt 0 ] || failed=1
 	if splats >"$tmp/splats"; then
-		sed 's/^/# /' "$tmp/new"
+		sed 's/^/# /' "$tmp/splats"
 		why="${why:+$why, }splat: $(head -n 1 "$tmp/splats")"
 		failed=$((failed + 1))
 	fi

@@ -22,11 +22,8 @@
 #               and reading. Its cache in the guest is an ordinary page cache, so
 #               /proc/sys/vm/drop_caches makes its pages cold again.
 #   -n          do not load the module; it is there as ./gsched.ko
-#   -1          emulate all CPUs in turn, in one thread: for commands that load modules
-#               again and again. Each load patches the scheduler's code for the preempt
-#               notifiers. A CPU that another thread emulates may go on to execute the int3
-#               of that patching after it is gone, and the kernel, which sees that it is
-#               gone, tries again for ever.
+#   -1          emulate all CPUs in turn, in one thread: for commands that load the module
+#               again and again, without vm/alone, which says what is wrong with that
 #
 # COMMAND runs as root with exactly these arguments, in a writable directory; of
 # its environment only PATH, HOME and TERM are set. Its stdout and stderr appear
@@ -39,7 +36,8 @@
 #   else  COMMAND's, 128 + N for signal N
 #
 # The guest: busybox, glibc's loader, users root, user (1000) and nobody (65534),
-# lo, /proc, /sys, debugfs, tracefs, cgroup2, /dev/shm, 200,000 descriptors.
+# lo, /proc, /sys, debugfs, tracefs, cgroup2, /dev/shm, 200,000 descriptors; in /vm are
+# what starts and ends it, and the scripts alone and splats for commands.
 # The image is a plain initramfs; output comes over QEMU's isa-debugcon ports
 # (see vm/init.c), the console goes to a file. There is no KVM in it: a machine
 # may have /dev/kvm and still not run a stock kernel under it.
@@ -52,6 +50,10 @@
 # tsc_early_khz: the emulated TSC is the host's, and its rate is measured here. The
 # guest would measure it against an emulated timer, be wrong by any factor when the
 # host is busy just then, and keep a clock that is as wrong.
+#
+# maxcpus=1: the kernel patches its code during its start, too, and vm/alone says why no
+# other CPU should execute it then. rc brings them up at its end. Without lpj, which is the
+# TSC's rate at 250 ticks a second, each of them would take half a second to find it out.
 #
 # The slow disk has latency and not QEMU's throttling, which is a rate: a leaky
 # bucket lets the first requests through at once, and then serves a hundred readers
@@ -173,7 +175,7 @@ make_root()
 
 	cp "$(command -v busybox)" "$root/usr/bin/busybox"
 	ln -s busybox "$root/usr/bin/sh"
-	cp "$here/vm/rc" "$here/vm/end" "$root/vm/"
+	cp "$here"/vm/{rc,end,alone,splats,splat.patterns} "$root/vm/"
 	build_tool init
 	cp "$top/build/vm/init" "$root/init"
 	printf '%s\0' "$@" >"$root/vm/argv"
@@ -267,7 +269,7 @@ console()
 # Print the number of the first line of FILE that tells of a splat, if there is one.
 first_splat()
 {
-	grep -n -E -f "$tmp/patterns" "$1" | grep -v -E -f "$tmp/harmless" | head -n 1 | cut -d: -f1
+	"$here/vm/splats" "$1" | head -n 1 | cut -d: -f1
 }
 
 ko=${GSCHED_KO:-$top/build/$kernel/gsched.ko}
@@ -286,7 +288,7 @@ rm -rf "$tmp/root"
 
 build_tool tsc
 khz=$("$top/build/vm/tsc")
-append="$(console) quiet panic=-1 no_timer_check tsc=reliable${khz:+ tsc_early_khz=$khz} log_buf_len=8M rdinit=/init"
+append="$(console) maxcpus=1 quiet panic=-1 no_timer_check tsc=reliable${khz:+ tsc_early_khz=$khz lpj=$((khz * 4))} log_buf_len=8M rdinit=/init"
 
 mkfifo "$tmp/stdout"
 cat "$tmp/stdout" &
@@ -326,16 +328,15 @@ fi
 # The console has what came before a crash; dmesg is complete when there was none.
 log=$tmp/console
 [ $ended = no ] || log=$tmp/end/dmesg
-grep -v -e '^[#!]' -e '^$' "$here/vm/splat.patterns" >"$tmp/patterns"
-sed -n 's/^!//p' "$here/vm/splat.patterns" >"$tmp/harmless"
 line=$(first_splat "$log")
 if [ -z "$line" ]; then
 	log=$tmp/console
 	line=$(first_splat "$log")
 fi
 if [ -n "$line" ]; then
-	tail -n "+$((line > 20 ? line - 20 : 1))" "$log" >&2
-	say "a splat in the kernel log"
+	tail -n "+$((line > 20 ? line - 20 : 1))" "$log" | head -n 200 >&2
+	say "splats in the kernel log, by line:"
+	"$here/vm/splats" "$log" | head -n 8 >&2
 	exit 125
 fi
 if [ -e "$tmp/end/rmmod" ]; then

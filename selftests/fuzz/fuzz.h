@@ -41,12 +41,10 @@
 
 #include <linux/gsched.h>
 
+#include "../clock.h"
+
 #define NR_ELEMS(a)	(sizeof(a) / sizeof((a)[0]))
 #define PAGE		4096UL
-
-#define NSEC_PER_USEC	1000LL
-#define NSEC_PER_MSEC	1000000LL
-#define NSEC_PER_SEC	1000000000LL
 
 #define MAX_THREADS	4
 #define MAX_CALLS	48
@@ -161,15 +159,8 @@ static inline uint32_t rnd(uint64_t *state, uint32_t n)
 	return (rnd64(state) >> 32) * n >> 32;
 }
 
-static inline int64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * NSEC_PER_SEC + ts.tv_nsec;
-}
-
-static inline void sleep_ns(int64_t ns)
+/* A signal ends it: how the runner makes a slow call go on. */
+static inline void doze_ns(int64_t ns)
 {
 	struct timespec ts = { ns / NSEC_PER_SEC, ns % NSEC_PER_SEC };
 

@@ -23,7 +23,7 @@ static pid_t tid_of(uint64_t arg)
 
 static void op_sleep(const uint64_t *a)
 {
-	sleep_ns((int64_t)(a[0] % 50000) * NSEC_PER_USEC);
+	doze_ns((int64_t)(a[0] % 50000) * NSEC_PER_USEC);
 }
 
 static void op_yield(const uint64_t *a)
@@ -122,7 +122,7 @@ static void op_thread(const uint64_t *a)
  */
 int after_exec(void)
 {
-	sleep_ns(NSEC_PER_MSEC);
+	doze_ns(NSEC_PER_MSEC);
 	for (int fd = 3; fd < 32; fd++)
 		any_ioctls(fd);
 	return 0;
@@ -163,7 +163,7 @@ static void own_context(void)
 
 		ioctl(fd, GSCHED_IOC_FD_REGISTER, &reg);
 	}
-	sleep_ns(NSEC_PER_MSEC);
+	doze_ns(NSEC_PER_MSEC);
 }
 
 enum child {
@@ -192,7 +192,7 @@ static void child(enum child what)
 			close(world.ctx[i].fd);
 		break;
 	case CHILD_STAYS:
-		sleep_ns(30 * NSEC_PER_MSEC);
+		doze_ns(30 * NSEC_PER_MSEC);
 		break;
 	case CHILD_OWN:
 		own_context();
@@ -245,7 +245,7 @@ static void op_stop(const uint64_t *a)
 	if (helper())
 		return;
 	kill(parent, a[1] & 1 ? SIGTSTP : SIGSTOP);
-	sleep_ns((int64_t)(a[0] % 20000) * NSEC_PER_USEC);
+	doze_ns((int64_t)(a[0] % 20000) * NSEC_PER_USEC);
 	kill(parent, SIGCONT);
 	_exit(0);
 }
@@ -259,7 +259,7 @@ static void trace(pid_t tid, unsigned int steps, int64_t ns)
 	ptrace(PTRACE_INTERRUPT, tid, 0, 0);
 	if (waitpid(tid, &status, __WALL) != tid || !WIFSTOPPED(status))
 		return;
-	sleep_ns(ns);
+	doze_ns(ns);
 	while (steps--) {
 		if (ptrace(steps & 1 ? PTRACE_SYSCALL : PTRACE_SINGLESTEP, tid, 0, 0) ||
 		    waitpid(tid, &status, __WALL) != tid || !WIFSTOPPED(status))
@@ -300,7 +300,7 @@ static void op_freeze(const uint64_t *a)
 		return;
 	write_text("cgroup.procs", pid);
 	write_text("cgroup.freeze", "1");
-	sleep_ns((int64_t)(a[0] % 20000) * NSEC_PER_USEC);
+	doze_ns((int64_t)(a[0] % 20000) * NSEC_PER_USEC);
 	write_text("cgroup.freeze", "0");
 	_exit(0);
 }

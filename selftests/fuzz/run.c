@@ -60,7 +60,7 @@ static void wait_for_call(unsigned int i)
 	int64_t end = now_ns() + STEP_NS;
 
 	while (!__atomic_load_n(&call_done[i], __ATOMIC_ACQUIRE) && now_ns() < end)
-		sleep_ns(50 * NSEC_PER_USEC);
+		doze_ns(50 * NSEC_PER_USEC);
 }
 
 static void run_call(unsigned int i, unsigned int thread)
@@ -107,7 +107,7 @@ static void watch(void)
 	unsigned int seen = 0, made;
 
 	while (__atomic_load_n(&threads_left, __ATOMIC_ACQUIRE) && now < end && now < quiet) {
-		sleep_ns(2 * NSEC_PER_MSEC);
+		doze_ns(2 * NSEC_PER_MSEC);
 		now = now_ns();
 		made = __atomic_load_n(&steps, __ATOMIC_RELAXED);
 		if (made != seen)

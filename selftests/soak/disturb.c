@@ -39,7 +39,7 @@ struct victim {
 
 static void wait_ms(struct victim *v, unsigned int most)
 {
-	soak_sleep(soak_rnd(&v->seed, most * 16) * (SOAK_MS / 16));
+	sleep_ns(rnd(&v->seed, most * 16) * (NSEC_PER_MSEC / 16));
 }
 
 static void hit(struct victim *v, int sig)
@@ -57,7 +57,7 @@ static void do_kill(struct victim *v)
 
 static void do_stop(struct victim *v)
 {
-	for (unsigned int n = 1 + soak_rnd(&v->seed, 3); n; n--) {
+	for (unsigned int n = 1 + rnd(&v->seed, 3); n; n--) {
 		kill(v->pid, SIGSTOP);
 		wait_ms(v, 400);
 		kill(v->pid, SIGCONT);
@@ -78,7 +78,7 @@ static void do_signals(struct victim *v)
 	pid_t tid;
 
 	soak_may_die(v->w, SIGUSR1);
-	for (unsigned int n = 1 + soak_rnd(&v->seed, 50); n; n--) {
+	for (unsigned int n = 1 + rnd(&v->seed, 50); n; n--) {
 		tid = sys_some_thread(v->pid, &v->seed);
 		if (tid)
 			syscall(SYS_tgkill, v->pid, tid, SIGUSR1);
@@ -100,7 +100,7 @@ static void do_dump_core(struct victim *v)
 static void trace_steps(struct victim *v, pid_t tid)
 {
 	static const int how[] = { PTRACE_CONT, PTRACE_SYSCALL, PTRACE_SINGLESTEP };
-	unsigned int n = soak_rnd(&v->seed, 30);
+	unsigned int n = rnd(&v->seed, 30);
 	int request, status, sig;
 
 	while (waitpid(tid, &status, __WALL) == tid && WIFSTOPPED(status)) {
@@ -108,7 +108,7 @@ static void trace_steps(struct victim *v, pid_t tid)
 			return;
 		/* Ends of system calls and events are no signals to be handed on. */
 		sig = WSTOPSIG(status) == SIGUSR1 ? SIGUSR1 : 0;
-		request = how[soak_rnd(&v->seed, 3)];
+		request = how[rnd(&v->seed, 3)];
 		if (ptrace(request, tid, NULL, sig))
 			return;
 		if (request == PTRACE_CONT) {
@@ -124,7 +124,7 @@ static void trace_steps(struct victim *v, pid_t tid)
  */
 static void trace(struct victim *v)
 {
-	bool all = soak_rnd(&v->seed, 8) == 0;
+	bool all = rnd(&v->seed, 8) == 0;
 	long options = all ? PTRACE_O_EXITKILL : 0;
 	pid_t tid = sys_some_thread(v->pid, &v->seed);
 
@@ -135,7 +135,7 @@ static void trace(struct victim *v)
 	    ptrace(PTRACE_INTERRUPT, tid, NULL, NULL))
 		return;
 	trace_steps(v, tid);
-	if (soak_rnd(&v->seed, 2))
+	if (rnd(&v->seed, 2))
 		ptrace(PTRACE_DETACH, tid, NULL, NULL);
 }
 
@@ -150,19 +150,24 @@ static void do_trace(struct victim *v)
 		_exit(0);
 	}
 	for (int i = 0; i < 200 && waitpid(tracer, NULL, WNOHANG) == 0; i++)
-		soak_sleep(5 * SOAK_MS);
+		sleep_ns(5 * NSEC_PER_MSEC);
 	kill(tracer, SIGKILL);
 	waitpid(tracer, NULL, 0);
 }
 
 /* ------------------------------------------------------------------- freezers */
 
+static void stay_frozen(struct victim *v)
+{
+	wait_ms(v, 300);
+	if (rnd(&v->seed, 8) == 0)
+		hit(v, SIGKILL);
+}
+
 static void do_freeze(struct victim *v)
 {
 	sys_write("1", SOAK_GROUP "/%u/cgroup.freeze", v->nr);
-	wait_ms(v, 300);
-	if (soak_rnd(&v->seed, 8) == 0)
-		hit(v, SIGKILL);
+	stay_frozen(v);
 	sys_write("0", SOAK_GROUP "/%u/cgroup.freeze", v->nr);
 }
 
@@ -170,9 +175,7 @@ static void do_freeze(struct victim *v)
 static void do_freeze_v1(struct victim *v)
 {
 	sys_write("FROZEN", SOAK_FREEZER "/%u/freezer.state", v->nr);
-	wait_ms(v, 300);
-	if (soak_rnd(&v->seed, 8) == 0)
-		hit(v, SIGKILL);
+	stay_frozen(v);
 	sys_write("THAWED", SOAK_FREEZER "/%u/freezer.state", v->nr);
 }
 
@@ -187,7 +190,7 @@ static void do_suspend(struct victim *v)
 	if (access("/sys/power/pm_test", W_OK))
 		return;
 	sys_write("1", "/sys/module/suspend/parameters/pm_test_delay");
-	sys_write(levels[soak_rnd(&v->seed, 4)], "/sys/power/pm_test");
+	sys_write(levels[rnd(&v->seed, 4)], "/sys/power/pm_test");
 	sys_write("mem", "/sys/power/state");
 }
 
@@ -201,11 +204,11 @@ static unsigned int nr_cpus(void)
 /* CPU 0 cannot go. */
 static void do_cpus(struct victim *v)
 {
-	unsigned int cpu = nr_cpus() > 1 ? 1 + soak_rnd(&v->seed, nr_cpus() - 1) : 0;
+	unsigned int cpu = nr_cpus() > 1 ? 1 + rnd(&v->seed, nr_cpus() - 1) : 0;
 
 	if (!cpu)
 		return;
-	for (unsigned int n = 1 + soak_rnd(&v->seed, 3); n; n--) {
+	for (unsigned int n = 1 + rnd(&v->seed, 3); n; n--) {
 		sys_write("0", "/sys/devices/system/cpu/cpu%u/online", cpu);
 		wait_ms(v, 300);
 		sys_write("1", "/sys/devices/system/cpu/cpu%u/online", cpu);
@@ -218,8 +221,8 @@ static void do_cpuset(struct victim *v)
 	char cpu[16], all[64];
 
 	sys_read(all, sizeof(all), "/sys/devices/system/cpu/possible");
-	for (unsigned int n = 1 + soak_rnd(&v->seed, 5); n; n--) {
-		snprintf(cpu, sizeof(cpu), "%u", soak_rnd(&v->seed, nr_cpus()));
+	for (unsigned int n = 1 + rnd(&v->seed, 5); n; n--) {
+		snprintf(cpu, sizeof(cpu), "%u", rnd(&v->seed, nr_cpus()));
 		sys_write(cpu, SOAK_GROUP "/%u/cpuset.cpus", v->nr);
 		wait_ms(v, 100);
 		sys_write(all, SOAK_GROUP "/%u/cpuset.cpus", v->nr);
@@ -233,7 +236,7 @@ static void do_affinity(struct victim *v)
 	cpu_set_t set;
 
 	CPU_ZERO(&set);
-	CPU_SET(soak_rnd(&v->seed, nr_cpus()), &set);
+	CPU_SET(rnd(&v->seed, nr_cpus()), &set);
 	sched_setaffinity(tid, sizeof(set), &set);
 	wait_ms(v, 200);
 	for (unsigned int cpu = 0; cpu < nr_cpus(); cpu++)
@@ -251,7 +254,7 @@ static void do_quota(struct victim *v)
 static void do_policy(struct victim *v)
 {
 	static const int policies[] = { SCHED_BATCH, SCHED_IDLE, SCHED_RR, SCHED_FIFO };
-	int policy = policies[soak_rnd(&v->seed, 4)];
+	int policy = policies[rnd(&v->seed, 4)];
 	pid_t tid = sys_some_thread(v->pid, &v->seed);
 	struct sched_param param = { .sched_priority = policy == SCHED_RR || policy == SCHED_FIFO };
 
@@ -268,12 +271,12 @@ static void do_policy(struct victim *v)
 static void do_squeeze(struct victim *v)
 {
 	long used = sys_number(SOAK_GROUP "/%u/memory.current", v->nr);
-	const char *file = soak_rnd(&v->seed, 2) ? "memory.max" : "memory.high";
+	const char *file = rnd(&v->seed, 2) ? "memory.max" : "memory.high";
 	char limit[32];
 
 	if (used < 0)
 		return;
-	snprintf(limit, sizeof(limit), "%ld", used / 8 * (6 + soak_rnd(&v->seed, 4)));
+	snprintf(limit, sizeof(limit), "%ld", used / 8 * (6 + rnd(&v->seed, 4)));
 	soak_store(&v->w->squeezed, 1);
 	soak_may_die(v->w, SIGKILL);
 	sys_write(limit, SOAK_GROUP "/%u/%s", v->nr, file);
@@ -323,7 +326,7 @@ static void do_balloon(struct victim *v)
 static void do_clock(struct victim *v)
 {
 	struct timespec real, before, after;
-	int jump = (int)soak_rnd(&v->seed, 2 * 86400) - 86400;
+	int jump = (int)rnd(&v->seed, 2 * 86400) - 86400;
 
 	clock_gettime(CLOCK_REALTIME, &real);
 	clock_gettime(CLOCK_MONOTONIC, &before);
@@ -433,7 +436,7 @@ static const struct disturbance *choose(unsigned int *seed)
 
 	for (unsigned int i = 0; i < NR_DISTURBANCES; i++)
 		all += disturbances[i].weight;
-	for (n = soak_rnd(seed, all); n >= d->weight; d++)
+	for (n = rnd(seed, all); n >= d->weight; d++)
 		n -= d->weight;
 	return d;
 }
@@ -450,13 +453,13 @@ void disturb(struct soak *soak, unsigned int seed)
 	while (!soak_load(&soak->calm)) {
 		const struct disturbance *d = choose(&v.seed);
 
-		v.nr = soak_rnd(&v.seed, SOAK_WORKERS);
+		v.nr = rnd(&v.seed, SOAK_WORKERS);
 		v.w = &soak->workers[v.nr];
 		v.pid = soak_load(&v.w->pid);
 		if (v.pid && (!only || strstr(only, d->name))) {
 			if (verbose)
 				fprintf(stderr, "# %lld ms: %s worker %u, process %d\n",
-					(long long)(soak_now() / SOAK_MS), d->name, v.nr, v.pid);
+					(long long)(now_ns() / NSEC_PER_MSEC), d->name, v.nr, v.pid);
 			d->act(&v);
 		}
 		wait_ms(&v, 100);

@@ -20,7 +20,7 @@ static void block_writer(void *arg)
 	struct blocker *b = arg;
 
 	for (unsigned int i = 0; i < b->n; i++) {
-		soak_sleep(i * 10000);
+		sleep_ns(i * 10000);
 		soak_must(write(b->fd, &i, sizeof(i)) == sizeof(i));
 	}
 	close(b->fd);
@@ -30,7 +30,7 @@ static void block_writer(void *arg)
 void lane_block(struct lane *lane, unsigned int seed)
 {
 	while (!lanes_end()) {
-		struct blocker b = { .n = soak_rnd(&seed, 30), .done = GS_WG_INIT };
+		struct blocker b = { .n = rnd(&seed, 30), .done = GS_WG_INIT };
 		unsigned int got, expected = 0;
 		int fd[2];
 
@@ -61,7 +61,7 @@ void lane_file(struct lane *lane, unsigned int seed)
 	while ((fd = open("/tmp", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600)) < 0)
 		soak_must(lanes_no_memory(-errno));
 	while (!lanes_end()) {
-		off_t at = soak_rnd(&seed, 64) * sizeof(words);
+		off_t at = rnd(&seed, 64) * sizeof(words);
 		ssize_t n;
 
 		for (unsigned int i = 0; i < 256; i++)
@@ -107,7 +107,7 @@ void lane_child(struct lane *lane, unsigned int seed)
 		if (!err)
 			wait_for(pid, 0);
 		soak_step(lane);
-		gs_sleep(soak_rnd(&seed, 100000000));
+		gs_sleep(rnd(&seed, 100000000));
 	}
 }
 
@@ -128,6 +128,6 @@ void lane_fork(struct lane *lane, unsigned int seed)
 			wait_for(pid, 7);
 		soak_must(local == seed);
 		soak_step(lane);
-		gs_sleep(100 * SOAK_MS);
+		gs_sleep(100 * NSEC_PER_MSEC);
 	}
 }

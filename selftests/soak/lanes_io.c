@@ -138,8 +138,8 @@ static void echo_client(struct lane *lane, const struct sockaddr_in *addr, unsig
 	unsigned char *buf = malloc(MESSAGE);
 	int fd = connect_to(addr);
 
-	for (unsigned int n = soak_rnd(seed, 40); n; n--) {
-		size_t len = 1 + soak_rnd(seed, soak_rnd(seed, 4) ? 200 : MESSAGE);
+	for (unsigned int n = rnd(seed, 40); n; n--) {
+		size_t len = 1 + rnd(seed, rnd(seed, 4) ? 200 : MESSAGE);
 		unsigned int s = *seed;
 
 		fill(buf, len, s);
@@ -191,7 +191,7 @@ static void pipe_writer(void *arg)
 
 static void pipe_once(unsigned int *seed)
 {
-	struct writer w = { .seed = *seed, .len = 1 + soak_rnd(seed, 200000), .done = GS_WG_INIT };
+	struct writer w = { .seed = *seed, .len = 1 + rnd(seed, 200000), .done = GS_WG_INIT };
 	unsigned char *buf = malloc(w.len + 1);
 	int fd[2];
 
@@ -223,7 +223,7 @@ void lane_pipe(struct lane *lane, unsigned int seed)
 static void dgram_once(int fd, unsigned int *seed)
 {
 	unsigned char buf[1024];
-	size_t len = 1 + soak_rnd(seed, sizeof(buf) - 1);
+	size_t len = 1 + rnd(seed, sizeof(buf) - 1);
 	ssize_t n;
 
 	fill(buf, len, *seed);

@@ -24,11 +24,11 @@ void lane_hog(struct lane *lane, unsigned int seed)
 	for (unsigned int i = 0; i < 8; i++)
 		expected[i] = compute((i + 1) * 20000);
 	while (!lanes_end()) {
-		unsigned int i = soak_rnd(&seed, 8);
+		unsigned int i = rnd(&seed, 8);
 
 		soak_must(compute((i + 1) * 20000) == expected[i]);
 		soak_step(lane);
-		if (soak_rnd(&seed, 50) == 0)
+		if (rnd(&seed, 50) == 0)
 			gs_yield();
 	}
 }
@@ -43,10 +43,10 @@ void lane_locked(struct lane *lane, unsigned int seed)
 		soak_must(gs_lock_thread() == 0);
 		tid = syscall(SYS_gettid);
 		of_this_thread = seed;
-		for (unsigned int n = soak_rnd(&seed, 5); n; n--) {
+		for (unsigned int n = rnd(&seed, 5); n; n--) {
 			unsigned int mine = of_this_thread;
 
-			gs_sleep(soak_rnd(&seed, 2000000));
+			gs_sleep(rnd(&seed, 2000000));
 			soak_must(syscall(SYS_gettid) == tid && of_this_thread == mine);
 		}
 		soak_must(gs_unlock_thread() == 0);
@@ -60,13 +60,13 @@ void lane_procs(struct lane *lane, unsigned int seed)
 	int n;
 
 	while (!lanes_end()) {
-		n = gs_set_maxprocs(1 + soak_rnd(&seed, 5));
+		n = gs_set_maxprocs(1 + rnd(&seed, 5));
 		/* -EINVAL: the runtime has just ended. */
 		soak_result(n, n > 0 || n == -EINVAL || lanes_no_memory(n));
-		n = gs_set_slice(SOAK_MS + soak_rnd(&seed, 9000000), 0);
+		n = gs_set_slice(NSEC_PER_MSEC + rnd(&seed, 9000000), 0);
 		soak_result(n, n == 0 || n == -EINVAL);
 		soak_step(lane);
-		gs_sleep(soak_rnd(&seed, 30000000));
+		gs_sleep(rnd(&seed, 30000000));
 	}
 }
 
@@ -103,8 +103,8 @@ static void be_one_of_many(void *arg)
 void lane_many(struct lane *lane, unsigned int seed)
 {
 	while (!lanes_end()) {
-		struct many m = { .depth = soak_rnd(&seed, 300), .done = GS_WG_INIT };
-		unsigned int n = soak_rnd(&seed, 100);
+		struct many m = { .depth = rnd(&seed, 300), .done = GS_WG_INIT };
+		unsigned int n = rnd(&seed, 100);
 
 		gs_wg_add(&m.done, n);
 		for (unsigned int i = 0; i < n; i++)
@@ -127,7 +127,7 @@ void lane_dump(struct lane *lane, unsigned int seed)
 		soak_must(gs_info(&info, sizeof(info)) == 0 && info.goroutines > 0);
 		err = gs_trace_start(1000);
 		soak_result(err, err == 0 || lanes_no_memory(err));
-		gs_sleep(soak_rnd(&seed, 50000000));
+		gs_sleep(rnd(&seed, 50000000));
 		if (!err) {
 			err = gs_trace_stop(fd);
 			soak_result(err, err == 0 || lanes_no_memory(err));

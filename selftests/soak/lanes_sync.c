@@ -50,9 +50,9 @@ static gs_chan *chan_new(size_t size, size_t capacity)
 void lane_chan(struct lane *lane, unsigned int seed)
 {
 	while (!lanes_end()) {
-		struct flow f = { .each = soak_rnd(&seed, 300) };
+		struct flow f = { .each = rnd(&seed, 300) };
 
-		f.chan = chan_new(sizeof(uint64_t), soak_rnd(&seed, 8));
+		f.chan = chan_new(sizeof(uint64_t), rnd(&seed, 8));
 		for (int i = 0; i < PRODUCERS; i++) {
 			gs_wg_add(&f.producers, 1);
 			lanes_go(produce, &f);
@@ -92,7 +92,7 @@ static void ponger(void *arg)
 /* The timer is only there to be one of the cases; it may well be first. */
 static void ping(struct pinger *p, uint64_t n, unsigned int *seed)
 {
-	gs_chan *timer = gs_after(soak_rnd(seed, 3000000));
+	gs_chan *timer = gs_after(rnd(seed, 3000000));
 	uint64_t got = 0;
 	int64_t when;
 	int i;
@@ -205,7 +205,7 @@ void lane_locks(struct lane *lane, unsigned int seed)
 static int sleep_long(void *arg)
 {
 	(void)arg;
-	return gs_sleep(3600 * SOAK_S);
+	return gs_sleep(3600 * NSEC_PER_SEC);
 }
 
 static int receive_nothing(void *arg)
@@ -219,7 +219,7 @@ void lane_cancel(struct lane *lane, unsigned int seed)
 
 	while (!lanes_end()) {
 		gs_group g = GS_GROUP_INIT;
-		unsigned int n = soak_rnd(&seed, 6);
+		unsigned int n = rnd(&seed, 6);
 		int err;
 
 		for (unsigned int i = 0; i < n; i++) {
@@ -228,7 +228,7 @@ void lane_cancel(struct lane *lane, unsigned int seed)
 				;
 			soak_result(err, err == 0);
 		}
-		gs_sleep(soak_rnd(&seed, 2000000));
+		gs_sleep(rnd(&seed, 2000000));
 		gs_group_cancel(&g);
 		err = gs_group_wait(&g);
 		soak_result(err, err == -ECANCELED || (n == 0 && err == 0));
@@ -257,12 +257,12 @@ static void *send_from_thread(void *arg)
 void lane_thread(struct lane *lane, unsigned int seed)
 {
 	while (!lanes_end()) {
-		struct outside o = { .n = soak_rnd(&seed, 50) };
+		struct outside o = { .n = rnd(&seed, 50) };
 		pthread_t thread;
 		uint64_t v, expected = 0;
 		int err;
 
-		o.chan = chan_new(sizeof(uint64_t), soak_rnd(&seed, 3));
+		o.chan = chan_new(sizeof(uint64_t), rnd(&seed, 3));
 		err = pthread_create(&thread, NULL, send_from_thread, &o);
 		if (err) {
 			soak_must(lanes_no_memory(-err));

@@ -7,7 +7,7 @@
 void lane_sleep(struct lane *lane, unsigned int seed)
 {
 	while (!lanes_end()) {
-		int64_t until = gs_now() + soak_rnd(&seed, 20000000);
+		int64_t until = gs_now() + rnd(&seed, 20000000);
 
 		soak_must(gs_sleep_until(until) == 0);
 		soak_must(gs_now() >= until);
@@ -17,7 +17,7 @@ void lane_sleep(struct lane *lane, unsigned int seed)
 
 void lane_ticker(struct lane *lane, unsigned int seed)
 {
-	int64_t period = SOAK_MS + soak_rnd(&seed, 20000000), begin = gs_now(), when, last = 0;
+	int64_t period = NSEC_PER_MSEC + rnd(&seed, 20000000), begin = gs_now(), when, last = 0;
 	gs_chan *t;
 
 	while (!(t = gs_tick(period)))
@@ -43,8 +43,8 @@ void lane_timeout(struct lane *lane, unsigned int seed)
 	while (pipe2(fd, O_CLOEXEC | O_NONBLOCK))
 		soak_must(lanes_no_memory(-errno));
 	while (!lanes_end()) {
-		int64_t until = gs_now() + soak_rnd(&seed, 5000000);
-		int err = soak_rnd(&seed, 2) ? gs_chan_recv_until(never, &byte, until) :
+		int64_t until = gs_now() + rnd(&seed, 5000000);
+		int err = rnd(&seed, 2) ? gs_chan_recv_until(never, &byte, until) :
 					       (int)gs_read_until(fd[0], &byte, 1, until);
 
 		if (lanes_no_memory(err))

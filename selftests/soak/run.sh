@@ -21,5 +21,5 @@ done
 
 # The round that has begun goes on when the time is over, and kmemleak takes its own.
 exec selftests/vm.sh -k "$kernel" -c "$cpus" -m 2048 -t $((seconds + 1200)) \
-	-f build/selftests/soak -f selftests/soak/soak.sh -f selftests/vm/splat.patterns \
+	-f build/selftests/soak -f selftests/soak/soak.sh \
 	-- env "${env[@]}" ./soak.sh "$@"

@@ -52,7 +52,7 @@ static void time_ns_enter(void)
 
 	if (unshare(CLONE_NEWTIME))
 		return;
-	snprintf(offset, sizeof(offset), "monotonic %d 0", (int)soak_rnd(&seed, 200000));
+	snprintf(offset, sizeof(offset), "monotonic %d 0", (int)rnd(&seed, 200000));
 	sys_write(offset, "/proc/self/timens_offsets");
 }
 
@@ -88,7 +88,7 @@ static void worker_start(unsigned int nr)
 {
 	struct worker *w = &soak->workers[nr];
 	unsigned int worker_seed = soak_seed(seed, ++nr_started);
-	int ns = soak_rnd(&seed, 4) ? -1 : open("/proc/self/ns/time", O_RDONLY | O_CLOEXEC);
+	int ns = rnd(&seed, 4) ? -1 : open("/proc/self/ns/time", O_RDONLY | O_CLOEXEC);
 	pid_t pid;
 
 	soak_store(&w->nr_lanes, 0);
@@ -141,12 +141,12 @@ static bool worker_reap(unsigned int nr)
 
 static bool worker_ends(unsigned int nr)
 {
-	int64_t end = soak_now() + SOAK_PATIENCE;
+	int64_t end = now_ns() + SOAK_PATIENCE;
 
 	while (!worker_reap(nr)) {
-		if (soak_now() > end)
+		if (now_ns() > end)
 			return false;
-		soak_sleep(5 * SOAK_MS);
+		sleep_ns(5 * NSEC_PER_MSEC);
 	}
 	return true;
 }
@@ -168,7 +168,7 @@ static void show(unsigned int nr)
 
 	show_lanes(w);
 	kill(w->pid, SIGUSR2);		/* it says what its goroutines do */
-	soak_sleep(2 * SOAK_S);
+	sleep_ns(2 * NSEC_PER_SEC);
 	sys_show("/proc/%d/status", w->pid);
 	for (int fd = 3; fd < 8; fd++)
 		sys_show("/proc/%d/fdinfo/%d", w->pid, fd);
@@ -215,9 +215,9 @@ static void disturbers_end(pid_t pids[DISTURBERS])
 static bool lane_goes_on(struct worker *w, struct lane *lane, uint64_t steps, int64_t end)
 {
 	while (soak_load(&lane->steps) == steps && !worker_reap(w - soak->workers)) {
-		if (soak_now() > end)
+		if (now_ns() > end)
 			return false;
-		soak_sleep(10 * SOAK_MS);
+		sleep_ns(10 * NSEC_PER_MSEC);
 	}
 	return true;
 }
@@ -226,7 +226,7 @@ static bool lane_goes_on(struct worker *w, struct lane *lane, uint64_t steps, in
 static void must_go_on(unsigned int nr)
 {
 	struct worker *w = &soak->workers[nr];
-	int64_t end = soak_now() + SOAK_PATIENCE;
+	int64_t end = now_ns() + SOAK_PATIENCE;
 	uint64_t steps[SOAK_LANES];
 	char what[64];
 
@@ -261,7 +261,7 @@ static void end_well(unsigned int nr)
 static void end_workers(void)
 {
 	for (unsigned int i = 0; i < SOAK_WORKERS; i++)
-		if (soak_rnd(&seed, 2))
+		if (rnd(&seed, 2))
 			end_well(i);
 	for (unsigned int i = 0; i < SOAK_WORKERS; i++) {
 		if (!soak->workers[i].pid)
@@ -276,11 +276,11 @@ static void end_workers(void)
 /* Nobody has a context any more: all that counts them must soon come to zero. */
 static void unload(int context)
 {
-	int64_t end = soak_now() + SOAK_PATIENCE;
+	int64_t end = now_ns() + SOAK_PATIENCE;
 
 	close(context);
 	while (syscall(SYS_delete_module, "gsched", O_NONBLOCK)) {
-		if (soak_now() > end) {
+		if (now_ns() > end) {
 			fprintf(stderr, "# the module cannot be unloaded: %s, %ld references\n",
 				strerror(errno), sys_number("/sys/module/gsched/refcnt"));
 			nr_failed++;
@@ -317,10 +317,10 @@ int main(int argc, char **argv)
 
 	replace_ended();
 	disturbers_start(disturbers);
-	end = soak_now() + strtol(argv[2], NULL, 10) * SOAK_S;
-	while (soak_now() < end) {
+	end = now_ns() + strtol(argv[2], NULL, 10) * NSEC_PER_SEC;
+	while (now_ns() < end) {
 		replace_ended();
-		soak_sleep(5 * SOAK_MS);
+		sleep_ns(5 * NSEC_PER_MSEC);
 	}
 	disturbers_end(disturbers);
 	calm();

@@ -30,9 +30,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 #include <sys/mman.h>
+
+#include "../clock.h"
+#include "../random.h"
 
 #define SOAK_WORKERS	4
 #define SOAK_LANES	24
@@ -114,13 +116,6 @@ static inline void soak_step(struct lane *lane)
 	__atomic_fetch_add(&lane->steps, 1, __ATOMIC_SEQ_CST);
 }
 
-/* Below @n; @state is the caller's own. */
-static inline unsigned int soak_rnd(unsigned int *state, unsigned int n)
-{
-	*state = *state * 1664525u + 1013904223u;
-	return (*state >> 8) % n;
-}
-
 /* A seed for number @n of what has the seed @seed. */
 static inline unsigned int soak_seed(unsigned int seed, unsigned int n)
 {
@@ -131,26 +126,7 @@ static inline unsigned int soak_seed(unsigned int seed, unsigned int n)
 	return x ^ (x >> 16);
 }
 
-#define SOAK_MS		1000000LL
-#define SOAK_S		1000000000LL
-
-static inline int64_t soak_now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * SOAK_S + ts.tv_nsec;
-}
-
-static inline void soak_sleep(int64_t ns)
-{
-	struct timespec ts = { ns / SOAK_S, ns % SOAK_S };
-
-	while (nanosleep(&ts, &ts) && errno == EINTR)
-		;
-}
-
 /* Far beyond what anything takes that is left alone, on an emulated and busy CPU. */
-#define SOAK_PATIENCE	(90 * SOAK_S)
+#define SOAK_PATIENCE	(90 * NSEC_PER_SEC)
 
 #endif /* SOAK_H */

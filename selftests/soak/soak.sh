@@ -18,21 +18,12 @@ here=$(readlink -f "$(dirname "$0")")
 export SOAK_DIR="$here/soak"
 leaks=/sys/kernel/debug/kmemleak
 
-grep -v -e '^#' -e '^$' "$here/splat.patterns" >/tmp/patterns
-seen=$(dmesg | wc -l)
+/vm/splats -s /tmp/seen >/dev/null
 
 # Not the clock: the disturbers set it.
 uptime_seconds()
 {
 	sed 's/\..*//' /proc/uptime
-}
-
-# Print the splats since the last call; fail if there are any.
-no_splats()
-{
-	dmesg | tail -n "+$((seen + 1))" >/tmp/new
-	seen=$((seen + $(wc -l </tmp/new)))
-	! grep -E -f /tmp/patterns /tmp/new
 }
 
 # What has been allocated in the last seconds is not looked at by the first scan.
@@ -53,7 +44,7 @@ loaded()
 
 load()
 {
-	[ -d /sys/module/gsched ] || insmod "$here/gsched.ko"
+	[ -d /sys/module/gsched ] || /vm/alone insmod "$here/gsched.ko"
 }
 
 failed=0 passed=0 round=${only:-0}
@@ -67,7 +58,7 @@ while :; do
 	load || ok=no
 	"$SOAK_DIR/soak" $round_seed "$length" 2>&1 || ok=no
 	[ -z "$(loaded)" ] || ok=no
-	no_splats || ok=no
+	! /vm/splats -s /tmp/seen || ok=no
 	no_leaks || ok=no
 	if [ $ok = yes ]; then
 		passed=$((passed + 1))

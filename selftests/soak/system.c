@@ -125,7 +125,7 @@ pid_t sys_some_thread(pid_t pid, unsigned int *seed)
 	if (!dir)
 		return 0;
 	while ((tid = tasks_next(dir)))
-		if (soak_rnd(seed, ++n) == 0)
+		if (rnd(seed, ++n) == 0)
 			some = tid;
 	closedir(dir);
 	return some;

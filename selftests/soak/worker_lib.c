@@ -28,7 +28,7 @@ bool lanes_no_memory(long err)
 	if (err != -ENOMEM && err != -ENOBUFS && err != -EAGAIN && err != -EMFILE &&
 	    err != -ENFILE)
 		return false;
-	gs_sleep(10 * SOAK_MS);
+	gs_sleep(10 * NSEC_PER_MSEC);
 	return true;
 }
 
@@ -89,7 +89,7 @@ static bool chosen(unsigned int lane, unsigned int *seed)
 {
 	const char *only = getenv("SOAK_LANES");
 
-	return only ? strstr(only, lanes[lane].name) != NULL : soak_rnd(seed, 2);
+	return only ? strstr(only, lanes[lane].name) != NULL : rnd(seed, 2);
 }
 
 static void start_lanes(unsigned int *seed)
@@ -137,18 +137,18 @@ static void end_now(unsigned int how)
 
 static int main_goroutine(int argc, char **argv)
 {
-	unsigned int seed = soak_seed(seed_of_all, 1), life = soak_rnd(&seed, 60);
-	int64_t end = gs_now() + life * (SOAK_S / 4);
+	unsigned int seed = soak_seed(seed_of_all, 1), life = rnd(&seed, 60);
+	int64_t end = gs_now() + life * (NSEC_PER_SEC / 4);
 
 	(void)argc;
 	(void)argv;
 	start_lanes(&seed);
 	while (!lanes_end() && (life > 30 || gs_now() < end))
-		gs_sleep(20 * SOAK_MS);
+		gs_sleep(20 * NSEC_PER_MSEC);
 	if (lanes_end())
 		gs_wg_wait(&lanes_done);
-	else if (soak_rnd(&seed, 5))
-		end_now(soak_rnd(&seed, 4));
+	else if (rnd(&seed, 5))
+		end_now(rnd(&seed, 4));
 	/* One in five: with all its goroutines alive. */
 	return 0;
 }
@@ -189,10 +189,10 @@ static void prepare_runtime(unsigned int *seed)
 	static const char *const debug[] = { "", "nohandoff", "nopreempt", "nohold", "leave=20" };
 	char text[16];
 
-	snprintf(text, sizeof(text), "%u", 1 + soak_rnd(seed, 4));
+	snprintf(text, sizeof(text), "%u", 1 + rnd(seed, 4));
 	setenv("GSCHED_MAXPROCS", text, 1);
 	setenv("GSCHED_BACKEND", "module", 0);
-	setenv("GSCHED_DEBUG", soak_rnd(seed, 2) ? "" : debug[soak_rnd(seed, 5)], 1);
+	setenv("GSCHED_DEBUG", rnd(seed, 2) ? "" : debug[rnd(seed, 5)], 1);
 }
 
 int main(int argc, char **argv)
