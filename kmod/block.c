@@ -179,7 +179,7 @@ static inline bool gs_watched(struct gs_ctx *ctx, struct gs_p *p)
 {
 	u64 when;
 
-	if (READ_ONCE(ctx->tick_on))
+	if (READ_ONCE(ctx->tick_on) || READ_ONCE(ctx->tick_turn))
 		return true;
 	if (gs_others_run(ctx))
 		return false;

@@ -208,12 +208,12 @@ static u64 gs_features(u32 flags)
 	 * An M that is preempted may hold a lock, in libc for instance. Who then blocks on
 	 * that lock must hand over the P, or its holder never has one again.
 	 */
-	if (flags & GSCHED_SETUP_NO_HANDOFF)
-		f &= ~(GSCHED_FEAT_HANDOFF | GSCHED_FEAT_PREEMPT);
-	if (flags & GSCHED_SETUP_NO_HOLD)
-		f &= ~(GSCHED_FEAT_HOLD | GSCHED_FEAT_PREEMPT);
-	if (flags & GSCHED_SETUP_NO_PREEMPT)
+	if (flags & (GSCHED_SETUP_NO_HANDOFF | GSCHED_SETUP_NO_HOLD | GSCHED_SETUP_NO_PREEMPT))
 		f &= ~GSCHED_FEAT_PREEMPT;
+	if (flags & GSCHED_SETUP_NO_HANDOFF)
+		f &= ~GSCHED_FEAT_HANDOFF;
+	if (flags & GSCHED_SETUP_NO_HOLD)
+		f &= ~GSCHED_FEAT_HOLD;
 	return f;
 }
 

@@ -19,9 +19,9 @@
  * looks for files that nobody else holds, and for numbers that mean another file
  * by now, and closes those slots.
  *
- * The sweep, and what comes after the last M's death, are kernel threads. A file whose
- * last reference one of them drops is ended by a thread that the whole kernel shares:
- * gs_file_put() sees that a socket does not keep it waiting.
+ * The sweep, and what comes after the last M's death, are kernel threads. If the last
+ * reference to a file is dropped by one of them it also ends the file, which fput() would
+ * leave to a thread that the whole kernel shares: some files let their end wait.
  */
 #include <linux/fdtable.h>
 #include <linux/file.h>
@@ -45,6 +45,7 @@
 #define GS_SWEEP_THREADS 64		/* asked for the process's descriptor table */
 #define GS_SWEEP_COST	5000		/* ns, about, and for each slot: */
 #define GS_SWEEP_SLOT_COST 200
+#define GS_SWEEP_CLOSE_COST 10000	/* for each that is closed */
 #define GS_LINKED_TRIES	256
 #define GS_MAX_WAITS	8		/* wait queues of one file */
 
@@ -229,15 +230,15 @@ static void gs_socket_unlinger(struct file *file)
 	release_sock(sk);
 }
 
-/* fput() that does not make others wait. No lock held. */
+/* fput() whose waiting, if there is any, is the context's own. No lock held. */
 static void gs_file_put(struct file *file)
 {
-	if (current->flags & PF_KTHREAD) {
-		if (gs_file_put_unless_last(file))
-			return;
+	if (!(current->flags & PF_KTHREAD)) {
+		fput(file);
+	} else if (!gs_file_put_unless_last(file)) {
 		gs_socket_unlinger(file);
+		__fput_sync(file);
 	}
-	fput(file);
 }
 
 /* Under fd_lock. */
@@ -452,13 +453,10 @@ static int gs_fd_check(struct file *file)
 static struct sock *gs_tcp_socket(struct file *file)
 {
 	struct socket *sock = sock_from_file(file);
-
 	struct sock *sk = sock ? sock->sk : NULL;
 
-	/* Where protocols have numbers of their own, TCP's may mean another one. */
-	if (sk && (sk->sk_family == AF_INET || sk->sk_family == AF_INET6) && sk_is_tcp(sk))
-		return sk;
-	return NULL;
+	/* In other families TCP's number may mean another protocol. */
+	return sk && sk_is_inet(sk) && sk_is_tcp(sk) ? sk : NULL;
 }
 
 int gs_ioc_fd_register(struct gs_ctx *ctx, void *arg)
@@ -613,8 +611,11 @@ out:
 	return done ? more : gs_sweep_chunk(ctx, NULL, stale);
 }
 
-/* Return: false: the end of the table was reached, or somebody is at work in it. */
-static bool gs_sweep_step(struct gs_ctx *ctx, bool *any)
+/*
+ * Look at some slots. Return: false: the end of the table was reached, or somebody is at
+ * work in it.
+ */
+static bool gs_sweep_step(struct gs_ctx *ctx, bool *any, u64 *cost)
 {
 	struct file *files[GS_SWEEP_CHUNK];
 	struct gs_stale stale = { .nr = 0 };
@@ -634,19 +635,19 @@ static bool gs_sweep_step(struct gs_ctx *ctx, bool *any)
 
 	for (i = 0; i < stale.nr; i++)
 		gs_file_put(files[i]);
+	*cost += GS_SWEEP_CHUNK * GS_SWEEP_SLOT_COST + stale.nr * GS_SWEEP_CLOSE_COST;
 	cond_resched();
 	return more;
 }
 
 /*
  * What sweeps take of a CPU's time is the user's share of it, see user.c. Return: for how
- * long to pause after a look at some slots, jiffies.
+ * long to pause after one that has cost @cost ns, jiffies.
  */
-static unsigned long gs_sweep_pause(struct gs_ctx *ctx, u32 slots)
+static unsigned long gs_sweep_pause(struct gs_ctx *ctx, u64 cost)
 {
 	u64 now = ktime_get_ns();
-	u64 turn = gs_user_sweep_turn(ctx->user, now,
-				      GS_SWEEP_COST + slots * GS_SWEEP_SLOT_COST);
+	u64 turn = gs_user_sweep_turn(ctx->user, now, cost);
 
 	return max_t(unsigned long, GS_SWEEP_PERIOD, nsecs_to_jiffies(turn - now));
 }
@@ -654,14 +655,18 @@ static unsigned long gs_sweep_pause(struct gs_ctx *ctx, u32 slots)
 static void gs_sweep(struct work_struct *work)
 {
 	struct gs_ctx *ctx = container_of(to_delayed_work(work), struct gs_ctx, sweep);
+	u64 cost = GS_SWEEP_COST;
+	unsigned long pause;
 	u32 slots;
 	bool any;
 
 	for (slots = 0; slots < GS_SWEEP_SLOTS; slots += GS_SWEEP_CHUNK)
-		if (!gs_sweep_step(ctx, &any))
+		if (!gs_sweep_step(ctx, &any, &cost))
 			break;
+	pause = gs_sweep_pause(ctx, cost);
+	/* Registration queues it, too: perhaps by now, and too early. */
 	if (any)
-		queue_delayed_work(gs_wq, &ctx->sweep, gs_sweep_pause(ctx, slots));
+		mod_delayed_work(gs_wq, &ctx->sweep, pause);
 }
 
 void gs_fd_init(struct gs_ctx *ctx)
@@ -681,7 +686,7 @@ void gs_fd_destroy(struct gs_ctx *ctx)
 	gs_fd_close_all(ctx);
 	cancel_delayed_work_sync(&ctx->sweep);
 	xa_for_each(&ctx->slots, id, slot) {
-		gs_slot_free(slot);
+		gs_slot_free(slot);	/* nobody is left to take fd_lock from */
 		cond_resched();
 	}
 	xa_destroy(&ctx->slots);

@@ -30,7 +30,8 @@
  *    all, uses an irq_work.
  * 6. hrtimer base locks: the tick is started under 5.
  *
- * ctx->enq_lock guards the pool of ENQUEUE's nodes and nests with nothing.
+ * ctx->enq_lock guards the pool of ENQUEUE's nodes and nests with nothing. gs_users_lock
+ * guards the table of users and nests in 1.
  *
  * WHO PROTECTS WHAT
  *
@@ -42,7 +43,9 @@
  * ctx->nr_idle, idle_ps     lock                  lock, or READ_ONCE as a hint
  * ctx->idle_ms, waiting_ms, lock                  lock; their lengths READ_ONCE
  *  hogs, loose_ms                                 as a hint
- * ctx->tick_*               lock                  lock, or READ_ONCE as a hint
+ * ctx->tick_*, orphans,     lock                  lock, or READ_ONCE as a hint
+ *  futile
+ * ctx->user                 SETUP                 after ctx->ready (acquire)
  * ctx->dead                 lock                  lock, or READ_ONCE as a hint
  * ctx->ms, nr_ms            admin                 admin, RCU
  * p->owner, p->state        lock                  lock, or READ_ONCE as a hint
@@ -289,9 +292,10 @@ struct gs_m {
  * @tick_empty:	looks in a row that saw nothing to do
  * @tick_scan:	where the look for Ms that must stop goes on
  * @tick_turn:	its user's share of the CPU is used up; @tick_at is its turn
- * @tick_cost:	how long its last look took, ns
+ * @tick_cost:	how long the next look is expected to take, or the last one took, ns
  * @orphans:	the tick saw work in a dead P
- * @futile:	searches for a blocked owner, since the tick looked last, that found none
+ * @futile:	searches for a blocked owner on events, since the tick looked last, that
+ *		found none
  * @nr_wakes:	how many idle Ms were given a P to look for work
  * @nr_idles:	how many times an M went idle
  * @nr_timeouts: how many of them ended at their deadline
@@ -463,8 +467,10 @@ void gs_user_uncharge(struct gs_user *user);
 bool gs_user_charge_slot(struct gs_user *user);
 void gs_user_uncharge_slot(struct gs_user *user);
 u64 gs_user_tick_turn(struct gs_user *user, u64 now, u64 cost);
+void gs_user_tick_settle(struct gs_user *user, s64 more);
 u64 gs_user_sweep_turn(struct gs_user *user, u64 now, u64 cost);
 void gs_user_init(void);
+void gs_user_exit(void);
 
 /* wake.c */
 void gs_lock(struct gs_ctx *ctx, struct gs_wakeup *wk);
@@ -473,7 +479,6 @@ void gs_unlock_deferred(struct gs_ctx *ctx, struct gs_wakeup *wk);
 void gs_wake_later(struct gs_ctx *ctx, struct gs_m *m);
 void gs_deferred_wakeups(struct gs_ctx *ctx);
 void gs_spinning_inc(struct gs_ctx *ctx);
-void gs_spinning_dec(struct gs_ctx *ctx);
 void gs_spawner_tell(struct gs_ctx *ctx, u32 reason, struct gs_wakeup *wk);
 bool gs_spawn(struct gs_ctx *ctx, struct gs_wakeup *wk);
 void gs_spawn_spare(struct gs_ctx *ctx, struct gs_wakeup *wk);

@@ -21,8 +21,8 @@ struct workqueue_struct *gs_wq;
  * @cmd:	its command, whose size bits are those of the first version
  * @setup:	it needs a context that is set up
  * @fn:		does it; gets the structure in kernel memory
- * @undo:	undoes it if the result cannot be stored. NULL: there is nothing to undo, or
- *		the next call gives the result
+ * @undo:	gets the result and undoes it, as far as that is still possible, if it cannot
+ *		be stored. NULL: there is nothing to undo, or the next call gives the result
  * @result:	NULL, or tells the result beforehand: what cannot be undone is not done
  *		before its result is stored
  */
@@ -53,7 +53,7 @@ static const struct gs_ioctl gs_ioctls[] = {
 	GS_IOCTL(ENQUEUE, true, gs_ioc_enqueue),
 	GS_IOCTL(FD_REGISTER, true, gs_ioc_fd_register),
 	GS_IOCTL(FD_UNREGISTER, true, gs_ioc_fd_unregister),
-	GS_IOCTL(TIMES, true, gs_ioc_times, .undo = gs_ioc_times),
+	GS_IOCTL(TIMES, true, gs_ioc_times),
 };
 
 /* Room for the largest structure above; checked at load. */
@@ -112,7 +112,7 @@ static int gs_ioctl_copy_in(const struct gs_ioctl *ioc, void *arg, void __user *
 		return err;
 	if (ioc->result)
 		ioc->result(arg);
-	if ((_IOC_DIR(cmd) & _IOC_READ) && copy_to_user(uarg, arg, ksize))
+	if ((_IOC_DIR(ioc->cmd) & _IOC_READ) && copy_to_user(uarg, arg, ksize))
 		return -EFAULT;
 	return 0;
 }
@@ -245,6 +245,7 @@ static void __exit gs_exit(void)
 {
 	misc_deregister(&gs_device);
 	rcu_barrier();
+	gs_user_exit();
 	destroy_workqueue(gs_wq);
 	synchronize_rcu();
 	synchronize_rcu_tasks();

@@ -364,14 +364,19 @@ int gs_ioc_idle(struct gs_ctx *ctx, void *arg)
  * @ctx: the context
  * @arg: what IDLE has said
  *
- * It keeps the P, which the next IDLE gives up.
+ * It keeps the P, which the next IDLE gives up. Those who have woken nobody because the
+ * caller was on his way to look rely on somebody to look.
  */
 int gs_idle_undo(struct gs_ctx *ctx, void *arg)
 {
 	struct gsched_idle *idle = arg;
+	struct gs_m *m = gs_m_current(ctx);
 
-	if (idle->reason == GSCHED_IDLE_WORK)
-		gs_spinning_dec(ctx);
+	if (idle->reason != GSCHED_IDLE_WORK)
+		return 0;
+	atomic_dec_return((atomic_t *)&ctx->shared->nr_spinning);	/* a full barrier */
+	if (m)
+		gs_recheck(ctx, m->cpus, NULL);
 	return 0;
 }
 
@@ -454,8 +459,14 @@ int gs_spawner_undo(struct gs_ctx *ctx, void *arg)
 	struct gs_wakeup wk;
 
 	gs_lock(ctx, &wk);
-	/* That there can be no more Ms may have been said since, which can wait. */
-	gs_spawner_tell(ctx, s->reason, &wk);
+	/*
+	 * While spawn_busy nobody else asks for an M, so that request must not get lost, nor
+	 * be replaced. That there can be no more Ms is said again when it comes to that.
+	 */
+	if (s->reason == GSCHED_SPAWN_CAP || ctx->spawn_wanted)
+		WRITE_ONCE(ctx->cap_told, false);
+	if (s->reason == GSCHED_SPAWN_M && ctx->spawn_busy)
+		gs_spawner_tell(ctx, s->reason, &wk);
 	gs_unlock(ctx, &wk);
 	return 0;
 }

@@ -94,7 +94,6 @@ struct gs_p *gs_p_take_free(struct gs_ctx *ctx, u32 prefer)
 	for (i = 0; i < ctx->nr_procs; i++)
 		if (gs_p_steal(ctx, ctx->procs[i]))
 			return ctx->procs[i];
-	ctx->futile++;
 	return NULL;
 }
 

@@ -11,7 +11,7 @@
  *
  *   tick_on    it looks every minimum run
  *   tick_at    what the timer is set to, 0: it is not, or the tick is looking
- *   tick_said  it looks by then, 0: never
+ *   tick_said  it looks by then, unless its user's share of the CPU is used up; 0: never
  *
  * All under the context's lock. shared->tick_on and tick_next mirror the first and the
  * last for those who push work or resume a G: they call WAKE if the tick sleeps for
@@ -31,9 +31,10 @@
  * Ps, but not how long a look takes: once over the Ps, and at most one search for a P to
  * give. All that his ticks may take of a CPU's time, in whatever many contexts, is his
  * share of it (user.c). If that is used up, a tick that has fired gets its turn later
- * instead, at which it looks for certain; until then nothing can make it fire. As long as
- * it is fresh, GS_TICK_BURST, it looks at once: several contexts' ticks may well come
- * together. What a look costs is what the last one has taken: a sum over many is right.
+ * instead, at which it looks for certain; until then nothing can make it fire. A turn that
+ * is less than GS_TICK_BURST away is taken at once: several contexts' ticks may well come
+ * together. A look is expected to cost what the last one has, and more if there are many
+ * Ps, as each of many contexts may be new; it is paid when it is over.
  */
 #include <linux/hrtimer.h>
 #include <linux/ktime.h>
@@ -48,7 +49,7 @@
 /* Looks in a row that see nothing before the tick says that it is off. */
 #define GS_EMPTY_LOOKS	8
 /* Ps that are looked at under the lock, if there is nobody to be woken. */
-#define GS_LOOK_BATCH	32
+#define GS_LOOK_BATCH	8
 /* Ms per look that are asked whether they must stop. */
 #define GS_STOP_BATCH	256
 /* How far a user's share may be used up in advance, ns. */
@@ -61,6 +62,8 @@
  */
 #define GS_TICK_COST	(100 * NSEC_PER_USEC)
 #define GS_TICK_P_COST	(8 * NSEC_PER_USEC)
+/* What it is expected to take at least for each P, ns, before anybody knows. */
+#define GS_TICK_P_GUESS	200
 
 /**
  * struct gs_look - what one look at all Ps has seen
@@ -436,7 +439,9 @@ static void gs_tick_account(struct gs_ctx *ctx, struct gs_look *look)
 
 	ctx->nr_ticks++;
 	ctx->nr_tick_ns += took;
-	ctx->tick_cost = min_t(u64, took, GS_TICK_COST + ctx->nr_alloc * GS_TICK_P_COST);
+	took = min_t(u64, took, GS_TICK_COST + READ_ONCE(ctx->nr_alloc) * GS_TICK_P_COST);
+	gs_user_tick_settle(ctx->user, took - ctx->tick_cost);
+	ctx->tick_cost = took;
 }
 
 static void gs_tick_end(struct gs_ctx *ctx, struct gs_look *look)
@@ -458,30 +463,41 @@ static u64 gs_tick_get_turn(struct gs_ctx *ctx, u64 now)
 
 	if (ctx->tick_turn)
 		return now;
+	ctx->tick_cost = max_t(u64, ctx->tick_cost, READ_ONCE(ctx->nr_alloc) * GS_TICK_P_GUESS);
 	turn = gs_user_tick_turn(ctx->user, now, ctx->tick_cost + GS_TICK_ENTRY);
 	return turn > now + GS_TICK_BURST ? turn : now;
 }
 
-/* Return: false: this tick's turn is later. */
+/* Under the lock. */
+static void gs_look_init(struct gs_ctx *ctx, struct gs_look *look)
+{
+	look->kicks = ctx->nr_waiting_ms + ctx->nr_hogs + ctx->nr_idle_ms;
+	look->waiting = ctx->nr_waiting_ms;
+	look->hogs = ctx->nr_hogs;
+	ctx->tick_last = look->now;
+	ctx->futile = 0;
+}
+
+/* Return: false: this tick's turn is later, or the context is dead, and all are woken. */
 static bool gs_tick_begin(struct gs_ctx *ctx, struct gs_look *look)
 {
 	struct gs_wakeup wk;
+	bool looks = false;
 	u64 turn;
 
 	gs_lock(ctx, &wk);
 	WRITE_ONCE(ctx->tick_at, 0);
-	turn = gs_tick_get_turn(ctx, look->now);
-	ctx->tick_turn = turn > look->now && !ctx->dead;
-	if (ctx->tick_turn)
-		gs_tick_arm(ctx, turn);
-	else
-		ctx->tick_last = look->now;
-	look->kicks = ctx->nr_waiting_ms + ctx->nr_hogs + ctx->nr_idle_ms;
-	look->waiting = ctx->nr_waiting_ms;
-	look->hogs = ctx->nr_hogs;
-	ctx->futile = 0;
+	if (!ctx->dead) {
+		turn = gs_tick_get_turn(ctx, look->now);
+		looks = turn <= look->now;
+		WRITE_ONCE(ctx->tick_turn, !looks);
+		if (looks)
+			gs_look_init(ctx, look);
+		else
+			gs_tick_arm(ctx, turn);
+	}
 	gs_unlock(ctx, &wk);
-	return turn <= look->now;
+	return looks;
 }
 
 static enum hrtimer_restart gs_tick(struct hrtimer *timer)
@@ -491,7 +507,7 @@ static enum hrtimer_restart gs_tick(struct hrtimer *timer)
 
 	GS_DELAY(GS_DELAY_FIRE);
 	if (gs_tick_begin(ctx, &look)) {
-		smp_mb();	/* tick_at before next_when: pairs with (C), see gs_watched() */
+		smp_mb();	/* tick_at, tick_turn before all else: (C), see gs_watched() */
 		if (!ctx->tick_on)
 			GS_DELAY(GS_DELAY_TICK);
 		gs_look_at_ps(ctx, &look);

@@ -125,16 +125,16 @@ void gs_deferred_wakeups(struct gs_ctx *ctx)
 	}
 }
 
-/** gs_spinning_inc - one M more looks for work. Nobody but user space relies on it. */
+/**
+ * gs_spinning_inc - one M more looks for work
+ * @ctx: the context
+ *
+ * User space writes the word, too, so for us it is a hint: while it is not 0 the tick
+ * finds what nobody was woken for.
+ */
 void gs_spinning_inc(struct gs_ctx *ctx)
 {
 	atomic_inc((atomic_t *)&ctx->shared->nr_spinning);
-}
-
-/** gs_spinning_dec - one less: who was woken to look does not know of it. */
-void gs_spinning_dec(struct gs_ctx *ctx)
-{
-	atomic_dec((atomic_t *)&ctx->shared->nr_spinning);
 }
 
 /**

@@ -268,6 +268,85 @@ TEST_F_TIMEOUT(ticks, leave_others_theirs, 60)
 	guest_kill(&bad);
 }
 
+/*
+ * Contexts' first looks, all on the CPU 0, all asked for at the same time. Return: when the
+ * last of them has come.
+ */
+static int64_t wait_for_first_ticks(unsigned int contexts, __u32 procs)
+{
+	int64_t start;
+
+	for (unsigned int i = 0; i < contexts; i++) {
+		gs_start(&ticking_gs[i], procs, procs, 2, 0);
+		must(gs_times(&ticking_gs[i], 0, GSCHED_MIN_TIME) == 0);
+	}
+	pin_to_cpu(0);
+	start = now_ns();
+	for (unsigned int i = 0; i < contexts; i++)
+		gs_wake(&ticking_gs[i]);
+	pin_to_cpu(nr_cpus() - 1);
+	must(eventually(gs_counter(&ticking_gs[contexts - 1], "ticks") != 0));
+	return now_ns() - start;
+}
+
+/*
+ * In a child: contexts that have never been looked at come one after the other, too. A look
+ * is expected to cost at least 200 ns for each P.
+ */
+static int measure_first_ticks(void *arg)
+{
+	int64_t took, cost = MAX_TICKING * GSCHED_MAX_PROCS * 200LL;
+
+	(void)arg;
+	become(UID_BAD);
+	took = wait_for_first_ticks(MAX_TICKING, GSCHED_MAX_PROCS);
+	note("the last look comes after %lld ms", (long long)(took / NSEC_PER_MSEC));
+	must(took >= 15 * cost);	/* 20, but for what is granted at once */
+	return 0;
+}
+
+/* In a child: does it help to begin anew? Each context has booked one more look. */
+static int measure_debt(void *arg)
+{
+	int64_t took;
+
+	(void)arg;
+	become(UID_BAD);
+	wait_for_first_ticks(MAX_TICKING, GSCHED_MAX_PROCS);
+	for (unsigned int i = 0; i < MAX_TICKING; i++)
+		gs_stop(&ticking_gs[i]);
+	must(module_unused());
+	took = wait_for_first_ticks(1, 1);
+	note("the next look comes after %lld ms", (long long)(took / NSEC_PER_MSEC));
+	must(took >= 20 * NSEC_PER_MSEC);
+	return 0;
+}
+
+FIXTURE(new_ticks) {
+};
+
+FIXTURE_SETUP(new_ticks)
+{
+	ASSERT_TRUE(module_unused());
+	device_open_to_all();
+}
+
+FIXTURE_TEARDOWN(new_ticks)
+{
+	device_as_before();
+	EXPECT_TRUE(module_unused());
+}
+
+TEST_F_TIMEOUT(new_ticks, take_their_share, 60)
+{
+	EXPECT_EQ(0, in_child(measure_first_ticks, NULL));
+}
+
+TEST_F_TIMEOUT(new_ticks, are_not_forgotten, 60)
+{
+	EXPECT_EQ(0, in_child(measure_debt, NULL));
+}
+
 /* ---------------------------------------------------------------------- slots */
 
 #define SLOTS_PARAM	"/sys/module/gsched/parameters/slots_per_user"

@@ -13,6 +13,7 @@
 #include "faults.h"
 
 #include <netinet/in.h>
+#include <linux/userfaultfd.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -686,7 +687,7 @@ OP(idle, context_with_work, do_idle, looks_for_work, 0, true, false);
 OP(wake, context, do_wake, NULL, 0, false, false);
 OP(spawner, context_that_wants_an_m, do_spawner, shall_spawn, 0, false, false);
 OP(enqueue, context, do_enqueue, NULL, 0, false, false);
-OP(times, context, do_times, had_first_times, 0, false, false);
+OP(times, context, do_times, had_first_times, 0, true, false);
 OP(fd_register, eventfd_to_watch, do_fd_register, is_watched, -EEXIST, true, true);
 OP(fd_register_tty, tty_to_watch, do_fd_register, is_watched, -EEXIST, true, false);
 OP(fd_register_socket, socket_to_watch, do_fd_register, is_watched, -EEXIST, true, false);
@@ -720,63 +721,154 @@ TEST_F_TIMEOUT(faults, each, 300)
  * The memory of the arguments goes while the call sleeps: what it has to say gets lost,
  * and must not be lost for others. Needs no fault injection.
  */
-static struct gsched_spawner *vanishing;
+#define ARG_PAGE	4096UL
+
+static void *vanishing;
+static int stall_fd = -1;	/* a userfaultfd: who touches the page waits, until it is closed */
+
+FIXTURE(vanishing) {
+	struct gs gs;
+};
+
+FIXTURE_SETUP(vanishing)
+{
+	vanishing = mmap(NULL, ARG_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			 -1, 0);
+	ASSERT_NE(MAP_FAILED, vanishing);
+}
+
+FIXTURE_TEARDOWN(vanishing)
+{
+	gs_stop(&self->gs);
+}
 
 static int act_spawner_in_vain(struct actor *a)
 {
 	return gs_ioctl(a->gs->fd, GSCHED_IOC_SPAWNER, vanishing);
 }
 
-TEST(request_without_a_taker)
+static int act_idle_in_vain(struct actor *a)
 {
-	struct actor *a, *b;
-	struct gs gs;
+	return gs_ioctl(a->gs->fd, GSCHED_IOC_IDLE, vanishing);
+}
 
-	vanishing = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	ASSERT_NE(MAP_FAILED, (void *)vanishing);
-	gs_start(&gs, 1, 1, 2, 0);
-	a = actor_start(&gs);
-	b = actor_start(&gs);
+/* The call has proved that it can store its result; from now on it waits with that. */
+static void hold_result(void)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register reg = {
+		.range = { (uintptr_t)vanishing, ARG_PAGE },
+		.mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+
+	stall_fd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+	must(stall_fd >= 0);
+	must(ioctl(stall_fd, UFFDIO_API, &api) == 0);
+	must(ioctl(stall_fd, UFFDIO_REGISTER, &reg) == 0);
+	must(madvise(vanishing, ARG_PAGE, MADV_DONTNEED) == 0);
+}
+
+static bool result_is_held(void)
+{
+	struct uffd_msg msg;
+
+	return read(stall_fd, &msg, sizeof(msg)) == sizeof(msg);
+}
+
+static void lose_result(void)
+{
+	must(munmap(vanishing, ARG_PAGE) == 0);
+	if (stall_fd >= 0)
+		close(stall_fd);	/* who waits tries again */
+}
+
+TEST_F(vanishing, request_without_a_taker)
+{
+	struct gs *gs = &self->gs;
+	struct actor *a, *b;
+
+	gs_start(gs, 1, 1, 2, 0);
+	a = actor_start(gs);
+	b = actor_start(gs);
 	actor_begin_sleep(a, act_spawner_in_vain, GSCHED_IOC_SPAWNER);
-	munmap(vanishing, 4096);
-	ASSERT_EQ(0, gs_wake(&gs));
+	lose_result();
+	ASSERT_EQ(0, gs_wake(gs));
 	EXPECT_EQ(-EFAULT, actor_end(a));
 	actor_begin(b, act_spawner);
 	EXPECT_EQ(0, actor_end(b));
 	EXPECT_EQ(GSCHED_SPAWN_M, b->reason);
-	EXPECT_EQ(1, gs_counter(&gs, "spawns"));
-	gs_stop(&gs);
+	EXPECT_EQ(1, gs_counter(gs, "spawns"));
 }
 
-static struct gsched_idle *vanishing_idle;
-
-static int act_idle_in_vain(struct actor *a)
+/* What could not be said is old by now: somebody waits for the M that is asked for. */
+TEST_F(vanishing, request_beside_an_older_one)
 {
-	return gs_ioctl(a->gs->fd, GSCHED_IOC_IDLE, vanishing_idle);
+	struct gs *gs = &self->gs;
+	struct actor *a, *b, *m;
+
+	gs_start(gs, 1, 1, 1, 0);
+	m = actor_start_m(gs);
+	a = actor_start(gs);
+	b = actor_start(gs);
+	actor_begin_sleep(a, act_spawner_in_vain, GSCHED_IOC_SPAWNER);
+	hold_result();
+	EXPECT_EQ(-EAGAIN, gs_wake(gs));	/* there can be no more Ms */
+	ASSERT_TRUE(eventually(result_is_held()));
+	ASSERT_EQ(0, actor_do(m, act_unregister));
+	ASSERT_EQ(0, gs_wake(gs));
+	lose_result();
+	EXPECT_EQ(-EFAULT, actor_end(a));
+	actor_begin(b, act_spawner);
+	EXPECT_EQ(0, actor_end(b));
+	EXPECT_EQ(GSCHED_SPAWN_M, b->reason);
 }
 
 /* A search for work that nobody knows of would keep others from being woken. */
-TEST(search_without_a_searcher)
+TEST_F(vanishing, search_without_a_searcher)
 {
+	struct gs *gs = &self->gs;
 	struct actor *m;
-	struct gs gs;
 
-	vanishing_idle = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-			      -1, 0);
-	ASSERT_NE(MAP_FAILED, (void *)vanishing_idle);
-	gs_start(&gs, 1, 1, 2, 0);
-	m = actor_start_m(&gs);
+	gs_start(gs, 1, 1, 2, 0);
+	m = actor_start_m(gs);
 	actor_begin_sleep(m, act_idle_in_vain, GSCHED_IOC_IDLE);
-	munmap(vanishing_idle, 4096);
-	ASSERT_EQ(0, gs_enqueue(&gs, 0, 5));
+	lose_result();
+	ASSERT_EQ(0, gs_enqueue(gs, 0, 5));
 	EXPECT_EQ(-EFAULT, actor_end(m));
-	EXPECT_EQ(0, load32(&gs.shared->nr_spinning));
+	EXPECT_EQ(0, load32(&gs->shared->nr_spinning));
 	/* It has its P, which its next call gives up; the work is still there. */
-	EXPECT_EQ(m->id, owner_of_proc(&gs, 0));
+	EXPECT_EQ(m->id, owner_of_proc(gs, 0));
 	ASSERT_EQ(0, actor_do(m, act_idle));
 	EXPECT_EQ(GSCHED_IDLE_WORK, m->reason);
-	EXPECT_EQ(1, take_spinning(&gs));
-	gs_stop(&gs);
+	EXPECT_EQ(1, take_spinning(gs));
+}
+
+/* Who comes while the search seems to go on wakes nobody. The tick is a second away. */
+TEST_F(vanishing, search_that_others_rely_on)
+{
+	struct gs *gs = &self->gs;
+	struct actor *m, *other;
+	int64_t lost;
+
+	gs_start(gs, 2, 2, 2, 0);
+	ASSERT_EQ(0, gs_times(gs, GSCHED_MAX_TIME, GSCHED_MAX_TIME));
+	other = actor_start_m(gs);
+	m = actor_start_m(gs);
+	actor_begin_sleep(other, act_idle, GSCHED_IOC_IDLE);
+	actor_begin_sleep(m, act_idle_in_vain, GSCHED_IOC_IDLE);
+	hold_result();
+	ASSERT_EQ(0, gs_enqueue(gs, 0, 5));
+	ASSERT_TRUE(eventually(result_is_held()));
+	ASSERT_EQ(1, load32(&gs->shared->nr_spinning));
+	ASSERT_EQ(0, gs_enqueue(gs, 1, 6));
+	EXPECT_TRUE(sleeps_in(other->tid, GSCHED_IOC_IDLE));
+	lost = now_ns();
+	lose_result();
+	EXPECT_EQ(-EFAULT, actor_end(m));
+	EXPECT_EQ(0, actor_end(other));
+	EXPECT_EQ(GSCHED_IDLE_WORK, other->reason);
+	EXPECT_LT(other->ended - lost, GSCHED_MAX_TIME / 2);
+	EXPECT_EQ(1, take_spinning(gs));
 }
 
 /* ------------------------------------------------------------- loading it */

@@ -28,7 +28,9 @@
  *             zero
  * -EFAULT     the structure is not readable and writable memory. Nothing was done, but
  *             if it was writable when the call began: ACQUIRE and IDLE leave the M its
- *             P, and FD_REGISTER the slot, which the next one finds (-EEXIST)
+ *             P, which does not count in nr_spinning; TIMES leaves what it has set; a
+ *             failure that SPAWNER was told is known; and FD_REGISTER leaves the slot,
+ *             which the next one finds (-EEXIST) while the descriptor is that file's
  * -EPERM      the caller's process is not the one that opened the context
  * -ENXIO      GSCHED_IOC_SETUP has not been done (all but QUERY and SETUP)
  * -ESHUTDOWN  the owning process has closed a descriptor of the context: all
