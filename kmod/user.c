@@ -183,7 +183,7 @@ void gs_user_uncharge(struct gs_user *user)
 {
 	mutex_lock(&gs_users_lock);
 	if (!--user->contexts)
-		queue_delayed_work(gs_wq, &user->forget, gs_user_debt(user));
+		mod_delayed_work(gs_wq, &user->forget, gs_user_debt(user));
 	mutex_unlock(&gs_users_lock);
 }
 

@@ -32,9 +32,9 @@ calls+='|get_user|put_user|clear_user|strndup_user|memdup_user'
 run_tests()
 {
 	make -s "$ko" build/selftests/kmod_faults >&2
-	GSCHED_KO=$ko selftests/vm.sh -k $kernel -t 1800 -f build/selftests/kmod_faults \
+	GSCHED_KO=$ko selftests/vm.sh -1 -k $kernel -t 3600 -f build/selftests/kmod_faults \
 		-f selftests/run.sh \
-		-- ./run.sh -k -t 1500 ./kmod_faults
+		-- env TEST_SLOWNESS=10 ./run.sh -k -t 3000 ./kmod_faults
 }
 
 # Print "FILE FIRST LAST TEXT" for each place in the sources: the lines of its statement.
