@@ -7,7 +7,9 @@
 #include "clock.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #define THREADS 4
@@ -451,6 +453,91 @@ TEST_F_TIMEOUT(procs, fork, 60)
 	play(20);
 	EXPECT_EQ(0, gs_stop());
 	child_uses_it(variant->n);
+}
+
+static bool fork_over, fork_starts;
+
+static bool is_open(int fd)
+{
+	struct stat st;
+
+	return !fstat(fd, &st);
+}
+
+/* @fd may have the number of one that the runtime has just closed. Return: its status. */
+static int child_of_a_moment(int fd, bool starts)
+{
+	int status;
+	pid_t pid = fork();
+
+	CHECK(pid >= 0);
+	if (!pid) {
+		alarm(20);
+		CHECK(is_open(STDIN_FILENO));
+		CHECK(is_open(fd));
+		CHECK_EQ(NULL, gs_backend());
+		if (starts)
+			CHECK_EQ(3, gs_main(no_main, 0, NULL));
+		CHECK(is_open(STDIN_FILENO));
+		CHECK(is_open(fd));
+		_exit(0);
+	}
+	CHECK_EQ(pid, waitpid(pid, &status, 0));
+	return status;
+}
+
+static void *fork_thread(void *arg)
+{
+	int n, fd;
+
+	for (n = 0; !__atomic_load_n(&fork_over, __ATOMIC_RELAXED); n++) {
+		fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+		CHECK(fd >= 0);
+		CHECK_EQ(0, child_of_a_moment(fd, fork_starts && n % 8 == 0));
+		close(fd);
+	}
+	return arg;
+}
+
+/* Another thread starts and ends runtimes, or tries, as fast as it can. */
+static void fork_while(void (*starts)(void), bool possible)
+{
+	int64_t end = gs_now() + 1500 * MS;
+	pthread_t thread;
+
+	fork_over = false;
+	fork_starts = possible;
+	if (!is_open(STDIN_FILENO))
+		CHECK_EQ(STDIN_FILENO, open("/dev/null", O_RDONLY));
+	CHECK_EQ(0, pthread_create(&thread, NULL, fork_thread, NULL));
+	while (gs_now() < end)
+		starts();
+	__atomic_store_n(&fork_over, true, __ATOMIC_RELAXED);
+	CHECK_EQ(0, pthread_join(thread, NULL));
+}
+
+static void start_and_end(void)
+{
+	CHECK_EQ(3, gs_main(no_main, 0, NULL));
+}
+
+static void start_in_vain(void)
+{
+	CHECK_EQ(-EINVAL, gs_start());
+}
+
+/* The child knows nothing of a start or an end that was under way. */
+TEST_F_TIMEOUT(procs, fork_in_start_and_end, 60)
+{
+	char n[16];
+
+	if (SANITIZED)
+		SKIP(return, "a sanitizer's own locks may be another thread's at the fork");
+	snprintf(n, sizeof(n), "%d", variant->n);
+	setenv("GSCHED_MAXPROCS", n, 1);
+	fork_while(start_and_end, true);
+	setenv("GSCHED_BACKEND", "nonsense", 1);
+	fork_while(start_in_vain, false);
 }
 
 /* ---------------------------------------------------------------------------- storm */

@@ -89,7 +89,6 @@ static void epoll_cleanup(void)
 	unmap(ep.watch, MAX_SLOTS * sizeof(*ep.watch));
 	unmap(ep.slot_of, MAX_SLOTS * sizeof(*ep.slot_of));
 	unmap(ep.free_slots, MAX_SLOTS * sizeof(*ep.free_slots));
-	memset(&ep, 0, sizeof(ep));
 }
 
 static int start_memory(void)
@@ -133,8 +132,11 @@ static int start_epoll(void)
 
 static int epoll_start(uint32_t nr_procs)
 {
-	int err = start_epoll();
+	int err;
 
+	/* A former runtime's, or, after fork(), what a start or an end had come to. */
+	memset(&ep, 0, sizeof(ep));
+	err = start_epoll();
 	if (!err)
 		err = start_memory();
 	if (err) {
@@ -169,6 +171,7 @@ const struct backend epoll_backend = {
 	.start = epoll_start,
 	.stop = epoll_stop,
 	.cleanup = epoll_cleanup,
+	.forked = epoll_cleanup,
 	.set_procs = epoll_set_procs,
 	.m_register = epoll_m_register,
 	.m_unregister = epoll_m_unregister,

@@ -232,6 +232,13 @@ static int query(struct gsched_query *q)
 	return 0;
 }
 
+/* The shared regions are not there: the kernel copies none of them (VM_DONTCOPY). */
+static void module_forked(void)
+{
+	close(be.fd);
+	close(be.spare);
+}
+
 static void module_cleanup(void)
 {
 	unmap(rt.shared, sizeof(*rt.shared));
@@ -241,7 +248,6 @@ static void module_cleanup(void)
 	shared_forget();
 	close(be.fd);
 	close(be.spare);
-	memset(&be, 0, sizeof(be));
 }
 
 static int module_start(uint32_t nr_procs)
@@ -249,6 +255,8 @@ static int module_start(uint32_t nr_procs)
 	struct gsched_query q = { 0 };
 	int err;
 
+	/* A former runtime's, or, after fork(), what a start or an end had come to. */
+	memset(&be, 0, sizeof(be));
 	be.fd = open(GSCHED_DEVICE, O_RDWR | O_CLOEXEC);
 	if (be.fd < 0)
 		return -errno;
@@ -277,6 +285,7 @@ const struct backend module_backend = {
 	.start = module_start,
 	.stop = module_stop,
 	.cleanup = module_cleanup,
+	.forked = module_forked,
 	.set_procs = module_set_procs,
 	.m_register = module_m_register,
 	.m_unregister = module_m_unregister,

@@ -152,6 +152,12 @@ static void cleanup(void)
 /*
  * The child has this thread alone, perhaps on a goroutine's stack, which stays
  * mapped. It has no runtime, and may start one.
+ *
+ * Its memory is what the other threads had written up to one moment, each in its order.
+ * Only if they were between a start and an end does the backend say what is there to be
+ * undone: a start that is under way has not written that down yet, and an end has closed
+ * and unmapped what is still written there, and others may have the numbers and addresses
+ * by now. Then all of it stays, unknown to anybody, until the child ends.
  */
 static void after_fork(void)
 {
@@ -159,7 +165,8 @@ static void after_fork(void)
 		return;
 	forked = true;
 	arch_set_m(NULL);
-	rt.backend->cleanup();
+	if (state == RUNNING)
+		rt.backend->forked();
 	stack_arena_forget();
 	forget();
 	memset(foreigners, 0, sizeof(foreigners));
@@ -176,9 +183,24 @@ static int once_per_process(void)
 	if (done)
 		return 0;
 	err = overflow_handler_install();
-	if (!err)
-		err = -pthread_atfork(NULL, NULL, after_fork);
 	done = !err;
+	return err;
+}
+
+/*
+ * Before the state changes for the first time. Two threads may come here at once: of two
+ * handlers the second finds nothing to do.
+ */
+static int fork_handler_install(void)
+{
+	static bool done;
+	int err;
+
+	if (__atomic_load_n(&done, __ATOMIC_ACQUIRE))
+		return 0;
+	err = -pthread_atfork(NULL, NULL, after_fork);
+	if (!err)
+		__atomic_store_n(&done, true, __ATOMIC_RELEASE);
 	return err;
 }
 
@@ -282,8 +304,10 @@ static int start_program(void)
 
 static int begin(void)
 {
-	int err = claim();
+	int err = fork_handler_install();
 
+	if (!err)
+		err = claim();
 	if (err)
 		return err;
 	err = start();

@@ -302,6 +302,8 @@ struct backend {
 	void (*stop)(void);
 	/* Undo start; nobody uses the backend any more. */
 	void (*cleanup)(void);
+	/* In a child after fork(): close and unmap what it has of all that. */
+	void (*forked)(void);
 	int (*set_procs)(uint32_t n);
 
 	int (*m_register)(struct m *m);		/* sets m->shared; without P */
