@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Timers and tickers that are channels. */
 #include "lib_check.h"
+#include "clock.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -330,6 +331,75 @@ TEST_GO(after_fork)
 	CHECK_EQ(0, status);
 	CHECK_EQ(1, gs_timer_stop(t));
 	gs_chan_unref(t);
+}
+
+static void busy(int64_t ns)
+{
+	int64_t end = gs_now() + ns;
+
+	while (gs_now() < end)
+		;
+}
+
+static void nap_long(void *arg)
+{
+	(void)arg;
+	gs_sleep(100 * MS);
+}
+
+static int64_t received;
+
+static void receive_time(void *arg)
+{
+	CHECK_EQ(1, gs_chan_recv(arg, NULL));
+	__atomic_store_n(&received, gs_now(), __ATOMIC_RELAXED);
+}
+
+/*
+ * All Ps but one are idle, with nothing to wake up for, when a goroutine that goes on for
+ * long starts a timer.
+ */
+static void in_time_beside_a_hog(void)
+{
+	gs_chan *t = gs_after(NEVER);
+	int64_t begin;
+
+	CHECK_EQ(1, gs_timer_stop(t));
+	go(receive_time, t);
+	gs_sleep(50 * MS);
+	busy(100 * MS);
+	begin = gs_now();
+	CHECK_EQ(0, gs_timer_reset(t, 100 * MS));
+	busy(1500 * MS);
+	gs_sleep(10 * MS);
+	CHECK(received - begin >= 100 * MS);
+	CHECK(received - begin < 1000 * MS);
+	gs_chan_unref(t);
+}
+
+/* The parent's threads sleep, until a time that is past when the child begins. */
+TEST(in_time_after_fork)
+{
+	int status;
+	pid_t pid;
+
+#ifdef __SANITIZE_THREAD__
+	SKIP(return, "TSan: no threads after a multi-threaded fork");
+#endif
+	setenv("GSCHED_MAXPROCS", "2", 1);
+	ASSERT_EQ(0, gs_start());
+	go(nap_long, NULL);
+	sleep_ns(20 * MS);
+	pid = fork();
+	ASSERT_LE(0, pid);
+	if (!pid) {
+		sleep_ns(200 * MS);
+		CHECK_EQ(0, run_on(2, in_time_beside_a_hog));
+		_exit(0);
+	}
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_EQ(0, status);
+	EXPECT_EQ(0, gs_stop());
 }
 
 /* ----------------------------------------------------- threads that are no goroutines */

@@ -540,6 +540,92 @@ TEST_F_TIMEOUT(procs, fork_in_start_and_end, 60)
 	fork_while(start_in_vain, false);
 }
 
+/* Locks that the parent's threads held at the fork are free in the child. */
+static void *in_locks(void *arg)
+{
+	void (*fn)(void) = arg;
+
+	while (!__atomic_load_n(&fork_over, __ATOMIC_RELAXED))
+		fn();
+	return NULL;
+}
+
+static void done(void *arg)
+{
+	gs_wg_done(arg);
+}
+
+static void go_all(int n)
+{
+	gs_wg wg = GS_WG_INIT;
+
+	gs_wg_add(&wg, n);
+	for (int i = 0; i < n; i++)
+		go(done, &wg);
+	CHECK_EQ(0, gs_wg_wait(&wg));
+}
+
+/* A thread's goroutines come from the shared list, and go to the global queue. */
+static void go_some(void)
+{
+	go_all(20);
+}
+
+static void trace_once(void)
+{
+	int err = gs_trace_start(1);
+
+	if (!err)
+		gs_trace_stop(-1);
+}
+
+static int play_in_main(int argc, char **argv)
+{
+	(void)argc;
+	(void)argv;
+	play(5);
+	/* So many that some of them, when they have ended, go to the shared list. */
+	go_all(100);
+	CHECK_EQ(0, gs_trace_start(1));
+	CHECK_EQ(-EBADF, gs_trace_stop(-1));
+	return 3;
+}
+
+static void fork_beside(void (*fn)(void), int64_t ns)
+{
+	int64_t end = gs_now() + ns;
+	pthread_t t[2];
+	int status;
+	pid_t pid;
+
+	fork_over = false;
+	for (int i = 0; i < 2; i++)
+		CHECK_EQ(0, pthread_create(&t[i], NULL, in_locks, fn));
+	for (int i = 0; go_on(i, 1000, end); i++) {
+		pid = fork();
+		CHECK(pid >= 0);
+		if (!pid) {
+			alarm(20);
+			_exit(gs_main(play_in_main, 0, NULL) != 3);
+		}
+		CHECK_EQ(pid, waitpid(pid, &status, 0));
+		CHECK_EQ(0, status);
+	}
+	__atomic_store_n(&fork_over, true, __ATOMIC_RELAXED);
+	for (int i = 0; i < 2; i++)
+		CHECK_EQ(0, pthread_join(t[i], NULL));
+}
+
+TEST_F_TIMEOUT(procs, fork_in_locks, 60)
+{
+	if (SANITIZED)
+		SKIP(return, "a sanitizer's own locks may be another thread's at the fork");
+	start(variant->n);
+	fork_beside(go_some, 3000 * MS);
+	fork_beside(trace_once, 1000 * MS);
+	EXPECT_EQ(0, gs_stop());
+}
+
 /* ---------------------------------------------------------------------------- storm */
 
 static int over;

@@ -170,9 +170,10 @@ uint32_t gfree_count(void)
 	return count;
 }
 
-/** gfree_reset - for a new runtime. */
+/** gfree_reset - for a new runtime. In a child after fork() the lock may be anybody's. */
 void gfree_reset(void)
 {
+	lock = (struct rt_lock){ 0 };
 	fresh = NULL;
 	trimmed = NULL;
 	nr_shared = 0;

@@ -80,8 +80,9 @@ struct g *global_take(struct m *m, uint32_t most)
 	return g;
 }
 
-/** global_reset - for a new runtime. */
+/** global_reset - for a new runtime. In a child after fork() the lock may be anybody's. */
 void global_reset(void)
 {
+	lock = (struct rt_lock){ 0 };
 	queue = (struct g_list){ 0 };
 }

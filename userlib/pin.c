@@ -223,7 +223,7 @@ void pins_stop(void)
 	rt_unlock(&lock);
 }
 
-/** pins_reset - for a new runtime. */
+/** pins_reset - for a new runtime. In a child after fork() the lock may be anybody's. */
 void pins_reset(void)
 {
 	lock = (struct rt_lock){ 0 };

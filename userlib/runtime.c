@@ -125,6 +125,7 @@ static void forget(void)
 	__atomic_fetch_add(&rt_epoch, 1, __ATOMIC_RELAXED);
 	global_reset();
 	gfree_reset();
+	timers_reset();
 	g_ids_reset();
 	fdtable_reset();
 	trace_reset();
@@ -143,7 +144,8 @@ static void forget(void)
 /* No M is left. */
 static void cleanup(void)
 {
-	timers_reset();
+	timers_end();
+	trace_end();
 	rt.backend->cleanup();
 	stack_arena_free();
 	forget();

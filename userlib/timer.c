@@ -526,8 +526,8 @@ int timers_move(struct gsched_proc *from, struct gsched_proc *to)
 	return err;
 }
 
-/** timers_reset - at the runtime's end, when no M is left: give the heaps back. */
-void timers_reset(void)
+/** timers_end - at the runtime's end, when no M is left: give the heaps back. */
+void timers_end(void)
 {
 	for (uint32_t i = 0; i < seen_procs(); i++) {
 		struct timers *ts = &p_local(rt.procs + i)->timers;
@@ -535,4 +535,15 @@ void timers_reset(void)
 		if (ts->room)
 			munmap(ts->heap, ts->room * sizeof(struct timer_entry));
 	}
+}
+
+/**
+ * timers_reset - for a new runtime
+ *
+ * In a child after fork() nobody sleeps who did, and the heaps stay: where they are stands
+ * in the Ps, which the child may not have.
+ */
+void timers_reset(void)
+{
+	sleep_until = 0;
 }

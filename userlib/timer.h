@@ -10,6 +10,7 @@ uint32_t timers_count(struct gsched_proc *p);
 bool timers_run(struct m *m, struct gsched_proc *p, int64_t *now);
 bool timers_run_all(struct m *m);
 int timers_move(struct gsched_proc *from, struct gsched_proc *to);
+void timers_end(void);
 void timers_reset(void);
 bool timers_overslept(void);
 void timers_sleep_begin(int64_t deadline);

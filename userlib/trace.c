@@ -183,10 +183,23 @@ void trace_states(void)
 	pthread_mutex_unlock(&lock);
 }
 
-/** trace_reset - the runtime is gone. */
-void trace_reset(void)
+/** trace_end - the runtime is gone. */
+void trace_end(void)
 {
 	rings_free();
+}
+
+/**
+ * trace_reset - for a new runtime
+ *
+ * In a child after fork() the lock may be anybody's, who may have been freeing a ring: so
+ * they are only forgotten.
+ */
+void trace_reset(void)
+{
+	lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+	memset(rings, 0, sizeof(rings));
+	size = 0;
 }
 
 static void stop(void)

@@ -11,6 +11,7 @@ void trace_record(struct gsched_proc *p, struct g *g, enum g_state state,
 		  enum wait_reason why);
 void trace_procs(uint32_t from, uint32_t to);
 void trace_states(void);
+void trace_end(void);
 void trace_reset(void);
 
 /*
