@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "../userlib/sched.h"
+
 #define THREADS 4
 
 static void start(int procs)
@@ -382,6 +384,64 @@ TEST_F_TIMEOUT(procs, no_results_of_the_end, 60)
 			anew_fds[j][1] = -1;
 		}
 	}
+}
+
+static void yields(void *arg)
+{
+	(void)arg;
+	for (;;)
+		gs_yield();
+}
+
+/* A backend whose caller does not go on at once when the number of Ps has changed. */
+static struct backend slow;
+static int (*real_set_procs)(uint32_t n);
+static bool procs_set;
+
+static int slow_set_procs(uint32_t n)
+{
+	int err = real_set_procs(n);
+
+	__atomic_store_n(&procs_set, true, __ATOMIC_RELEASE);
+	sleep_ns(100 * MS);
+	return err;
+}
+
+static void slow_down(void)
+{
+	slow = *rt.backend;
+	real_set_procs = slow.set_procs;
+	slow.set_procs = slow_set_procs;
+	procs_set = false;
+	rt.backend = &slow;
+}
+
+static void *more_procs_thread(void *arg)
+{
+	gs_set_maxprocs(*(int *)arg);
+	return NULL;
+}
+
+/* Ps that appear while the runtime ends: who runs there leaves, too. */
+TEST_F(procs, new_procs_of_the_end)
+{
+	int more = variant->n + 2;
+	pthread_t thread;
+
+#ifdef __SANITIZE_THREAD__
+	SKIP(return, "another backend, under those who use it");
+#endif
+	start(variant->n);
+	slow_down();
+	for (int i = 0; i < 20; i++)
+		go(yields, NULL);
+	ASSERT_EQ(0, pthread_create(&thread, NULL, more_procs_thread, &more));
+	while (!__atomic_load_n(&procs_set, __ATOMIC_ACQUIRE))
+		sleep_ns(MS);
+	/* Until somebody has taken them. */
+	sleep_ns(50 * MS);
+	EXPECT_EQ(0, gs_stop());
+	pthread_join(thread, NULL);
 }
 
 TEST_F_TIMEOUT(procs, blocked_ones_are_waited_for, 60)

@@ -124,14 +124,26 @@ bool cpus_follow(void)
 
 /* --------------------------------------------------------------- changing it */
 
-/* The first @n Ps exist: those who look at all Ps look at them too. */
+/*
+ * The first @n Ps exist: those who look at all Ps look at them too.
+ *
+ *   procs_seen                         the runtime's end (stop() in runtime.c)
+ *   store seen_procs                   store rt_stopping
+ *   load rt_stopping: set ATTN_STOP    load seen_procs: set ATTN_STOP for all below
+ *   for the new Ps
+ *
+ * All sequentially consistent: of the two loads at least one comes after the other's
+ * store, so each P gets the bit, whose Gs would else go on for ever.
+ */
 static void procs_seen(uint32_t n)
 {
 	uint32_t seen = rt.seen_procs;
 
 	if (n <= seen)
 		return;
-	__atomic_store_n(&rt.seen_procs, n, __ATOMIC_RELEASE);
+	__atomic_store_n(&rt.seen_procs, n, __ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&rt_stopping, __ATOMIC_SEQ_CST))
+		procs_stop(seen, n);
 	trace_procs(seen, n);
 }
 

@@ -423,8 +423,10 @@ ARCH_SWITCHES void gs_yield(void)
  */
 void g_too_late(void)
 {
-	while (g_self())
-		gs_yield();
+	struct m *m = sec_enter_m();
+
+	if (m)
+		m_leave(m);
 }
 
 /**

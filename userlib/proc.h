@@ -74,6 +74,7 @@ const char *why_name(enum wait_reason why);
 
 /* runtime.c */
 bool runtime_runs(void);
+void procs_stop(uint32_t from, uint32_t to);
 extern uint32_t rt_nr_ms;
 extern uint32_t rt_epoch;
 uintptr_t g_entry(struct g *g);

@@ -242,12 +242,18 @@ static int start(void)
 	return 0;
 }
 
-/* Makes every M leave at its next step. */
+/** procs_stop - the runtime ends: those who run on Ps from @from below @to leave. */
+void procs_stop(uint32_t from, uint32_t to)
+{
+	for (uint32_t i = from; i < to; i++)
+		__atomic_fetch_or(&rt.procs[i].attention, ATTN_STOP, __ATOMIC_SEQ_CST);
+}
+
+/* Makes every M leave at its next step. Ps that appear just now: see procs_seen(). */
 static void stop(void)
 {
 	__atomic_store_n(&rt_stopping, true, __ATOMIC_SEQ_CST);
-	for (uint32_t i = 0; i < seen_procs(); i++)
-		__atomic_fetch_or(&rt.procs[i].attention, ATTN_STOP, __ATOMIC_SEQ_CST);
+	procs_stop(0, __atomic_load_n(&rt.seen_procs, __ATOMIC_SEQ_CST));
 	rt.backend->stop();
 	pins_stop();
 }
