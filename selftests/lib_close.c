@@ -7,10 +7,13 @@
 #define TSAN_SUPPRESSIONS \
 	"race:^sys_recvfrom$\nrace:^sys_sendto$\nrace:^sys_read$\nrace:^sys_write$\n"
 #include "lib_net.h"
+#include "clock.h"
 
+#include <pthread.h>
 #include <sys/mman.h>
 
 #include "../userlib/fdtable.h"
+#include "../userlib/proc.h"
 
 struct user {
 	int fd;
@@ -460,6 +463,95 @@ TEST_GO(close_reopen_storm)
 	printf("# %ld reads, %ld closed\n", p.reads, p.closed);
 	fflush(stdout);
 	CHECK(p.reads > 0);
+}
+
+static struct {
+	int fd, reads, spins;
+} last;
+
+static void last_reader(void *arg)
+{
+	char c;
+
+	(void)arg;
+	__atomic_store_n(&last.reads, 1, __ATOMIC_RELEASE);
+	gs_read(last.fd, &c, 1);
+}
+
+static void last_hog(void *arg)
+{
+	(void)arg;
+	__atomic_add_fetch(&last.spins, 1, __ATOMIC_RELEASE);
+	while (!stopping())
+		;
+}
+
+/* A thread's gs_close that the last user does not get to do is done all the same. */
+TEST_F(procs, close_at_the_end)
+{
+	char n[16];
+	int fd[2];
+
+	snprintf(n, sizeof(n), "%d", variant->n);
+	setenv("GSCHED_MAXPROCS", n, 1);
+	last.reads = 0;
+	last.spins = 0;
+	ASSERT_EQ(0, pipe(fd));
+	last.fd = fd[0];
+	ASSERT_EQ(0, gs_start());
+	go(last_reader, NULL);
+	while (!__atomic_load_n(&last.reads, __ATOMIC_ACQUIRE))
+		sleep_ns(MS);
+	sleep_ns(20 * MS);
+	for (int i = 0; i < variant->n; i++)
+		go(last_hog, NULL);
+	while (__atomic_load_n(&last.spins, __ATOMIC_ACQUIRE) < variant->n)
+		sleep_ns(MS);
+	EXPECT_EQ(0, gs_close(fd[0]));
+	ASSERT_EQ(0, gs_stop());
+	EXPECT_EQ(-1, fcntl(fd[0], F_GETFD));
+	close(fd[1]);
+}
+
+static void *opens_and_closes(void *arg)
+{
+	int fd;
+
+	while (!__atomic_load_n((int *)arg, __ATOMIC_RELAXED)) {
+		fd = gs_socket(AF_UNIX, SOCK_STREAM, 0);
+		CHECK(fd >= 0);
+		CHECK_EQ(0, gs_close(fd));
+	}
+	return NULL;
+}
+
+static int first_free(void)
+{
+	int fd = eventfd(0, 0);
+
+	close(fd);
+	return fd;
+}
+
+/* Without a runtime, or while it comes and goes, descriptors are opened and closed. */
+TEST_F(procs, threads_beside_the_end)
+{
+	int before = first_free();
+	char n[16];
+	pthread_t thread;
+
+	snprintf(n, sizeof(n), "%d", variant->n);
+	setenv("GSCHED_MAXPROCS", n, 1);
+	last.reads = 0;
+	ASSERT_EQ(0, pthread_create(&thread, NULL, opens_and_closes, &last.reads));
+	for (int i = 0; i < TIMES(200); i++) {
+		ASSERT_EQ(0, gs_start());
+		sleep_ns(MS / 2);
+		ASSERT_EQ(0, gs_stop());
+	}
+	__atomic_store_n(&last.reads, 1, __ATOMIC_RELAXED);
+	pthread_join(thread, NULL);
+	EXPECT_EQ(before, first_free());
 }
 
 TEST_HARNESS_MAIN

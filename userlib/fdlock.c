@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "fdtable.h"
+#include "runtime.h"
 #include "sysio.h"
 
 static const enum wait_reason wait_reason[2] = { WAIT_FD_READ, WAIT_FD_WRITE };
@@ -285,7 +286,8 @@ static int fd_end_close(struct gs_fd *e, int fd)
  * @e:  the entry
  * @fd: its number
  *
- * Return: close(2)'s result, or 0 if a user closes it later, or -EBADF.
+ * Return: close(2)'s result, or 0 if a user closes it later, or -EBADF. If that user
+ * has not come to it when the runtime ends, fdtable_end() closes it.
  */
 int fd_close(struct gs_fd *e, int fd)
 {
@@ -298,16 +300,7 @@ int fd_close(struct gs_fd *e, int fd)
 	return fd_end_close(e, fd);
 }
 
-/**
- * fd_opened - the library has just opened a descriptor
- * @fd:    its number
- * @facts: what is known of it
- *
- * The entry may still know a descriptor that foreign code closed. If calls on
- * that are in progress even now, nothing is done: they notice the mark in the slot, and
- * facts are learnt again.
- */
-void fd_opened(int fd, uint32_t facts)
+static void opened(int fd, uint32_t facts)
 {
 	struct gs_fd *e = fd_get(fd);
 	uint64_t unused = 0;
@@ -319,4 +312,21 @@ void fd_opened(int fd, uint32_t facts)
 	fd_set_facts(e, facts);
 	fd_release(e, fd, GSCHED_DIR_READ);
 	fd_release(e, fd, GSCHED_DIR_WRITE);
+}
+
+/**
+ * fd_opened - the library has just opened a descriptor
+ * @fd:    its number
+ * @facts: what is known of it
+ *
+ * The entry may still know a descriptor that foreign code closed. If calls on
+ * that are in progress even now, nothing is done: they notice the mark in the slot, and
+ * facts are learnt again. Without a runtime they are of no use.
+ */
+void fd_opened(int fd, uint32_t facts)
+{
+	if (!runtime_enter())
+		return;
+	opened(fd, facts);
+	runtime_leave();
 }

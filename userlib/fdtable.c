@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 
 #include "fdtable.h"
+#include "sysio.h"
 
 #define CHUNK_ENTRIES	1024
 #define NR_CHUNKS	4096		/* for four million descriptors */
@@ -54,6 +55,26 @@ struct gs_fd *fd_get(int fd)
 					 __ATOMIC_ACQUIRE))
 		munmap(chunk, CHUNK_BYTES);
 	return fd_find(fd);
+}
+
+static void chunk_close(int first, const struct gs_fd *chunk)
+{
+	for (int i = 0; i < CHUNK_ENTRIES; i++)
+		if (fd_closing(chunk + i))
+			sys_close(first + i);
+}
+
+/**
+ * fdtable_end - close what gs_close has been called for, and nobody has closed yet
+ *
+ * For the end of the runtime, when no other thread runs library code: the last user of
+ * such a descriptor, who would have closed it, has left.
+ */
+void fdtable_end(void)
+{
+	for (int i = 0; i < NR_CHUNKS; i++)
+		if (chunks[i])
+			chunk_close(i * CHUNK_ENTRIES, chunks[i]);
 }
 
 /**

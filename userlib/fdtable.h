@@ -80,6 +80,7 @@ struct gs_fd {
 
 struct gs_fd *fd_find(int fd);
 struct gs_fd *fd_get(int fd);
+void fdtable_end(void);
 void fdtable_reset(void);
 
 int fd_acquire(struct gs_fd *e, int fd, unsigned int dir, int64_t deadline);

@@ -7,6 +7,7 @@
 
 #include "io.h"
 #include "proc.h"
+#include "runtime.h"
 #include "sysio.h"
 
 static ssize_t try_accept(struct io *io)
@@ -99,16 +100,22 @@ int gs_socket(int domain, int type, int protocol)
 	if ((domain == AF_INET || domain == AF_INET6) && (type & 0xf) == SOCK_STREAM &&
 	    (protocol == 0 || protocol == IPPROTO_TCP))
 		facts |= FD_TCP;
-	if (gs_backend())
-		fd_opened(fd, facts);
+	fd_opened(fd, facts);
 	return fd;
 }
 
+/* By a thread: without a runtime nobody else uses the descriptor by the library. */
 int gs_close(int fd)
 {
-	struct gs_fd *e = gs_backend() ? fd_find(fd) : NULL;
+	struct gs_fd *e;
+	int ret;
 
 	if (unlikely(stopping()))
 		g_too_late();
-	return e ? fd_close(e, fd) : sys_close(fd);
+	if (!runtime_enter())
+		return sys_close(fd);
+	e = fd_find(fd);
+	ret = e ? fd_close(e, fd) : sys_close(fd);
+	runtime_leave();
+	return ret;
 }

@@ -350,6 +350,8 @@ static int leave(int64_t wait)
 	profile_end();
 	if (!gone)
 		return -EBUSY;
+	/* Here only: once gs_main has returned numbers may have become somebody else's. */
+	fdtable_end();
 	cleanup();
 	__atomic_store_n(&state, NONE, __ATOMIC_RELEASE);
 	return 0;
