@@ -8,7 +8,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
+#include <signal.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -384,6 +387,115 @@ TEST_F_TIMEOUT(procs, no_results_of_the_end, 60)
 			anew_fds[j][1] = -1;
 		}
 	}
+}
+
+static int ready_pipe[2];
+
+static void calls_poll(void)
+{
+	struct pollfd p = { .fd = ready_pipe[0], .events = POLLIN };
+
+	CHECK_EQ(1, gs_poll(&p, 1));
+}
+
+static void calls_pread(void)
+{
+	char c;
+
+	CHECK_EQ(-ESPIPE, gs_pread(ready_pipe[0], &c, 1, 0));
+}
+
+static void calls_pwrite(void)
+{
+	CHECK_EQ(-ESPIPE, gs_pwrite(ready_pipe[1], "", 1, 0));
+}
+
+static void calls_socket(void)
+{
+	CHECK_EQ(-EAFNOSUPPORT, gs_socket(AF_UNSPEC, SOCK_STREAM, 0));
+}
+
+static void calls_listen(void)
+{
+	CHECK_EQ(-EINVAL, gs_listen("nonsense", ":0"));
+}
+
+static void calls_dial(void)
+{
+	CHECK_EQ(-EINVAL, gs_dial("nonsense", ":0"));
+}
+
+static void calls_close(void)
+{
+	CHECK_EQ(-EBADF, gs_close(-1));
+}
+
+static void calls_waitpid(void)
+{
+	CHECK_EQ(-ECHILD, gs_waitpid(1, NULL, WNOHANG));
+}
+
+static void calls_read(void)
+{
+	char c;
+
+	CHECK_EQ(0, gs_read(ready_pipe[0], &c, 0));
+}
+
+static void calls_readv(void)
+{
+	CHECK_EQ(0, gs_readv(ready_pipe[0], NULL, 0));
+}
+
+static void calls_writev(void)
+{
+	CHECK_EQ(0, gs_writev(ready_pipe[1], NULL, 0));
+}
+
+static void calls_sigwait(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR1);
+	CHECK_EQ(0, kill(getpid(), SIGUSR1));
+	CHECK_EQ(SIGUSR1, gs_sigwait(&set, NULL));
+}
+
+static void (*const calls[])(void) = {
+	calls_poll, calls_pread, calls_pwrite, calls_socket, calls_listen, calls_dial, calls_close,
+	calls_waitpid, calls_read, calls_readv, calls_writev, calls_sigwait,
+};
+
+static void calls_on(void *arg)
+{
+	gs_wg_done(&w.begun);
+	for (;;)
+		calls[(intptr_t)arg]();
+}
+
+/* Calls that never have to wait, so that nothing else in them sees that it is the end. */
+TEST_F_TIMEOUT(procs, who_never_waits_ends, 60)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR1);
+	ASSERT_EQ(0, pthread_sigmask(SIG_BLOCK, &set, NULL));
+	ASSERT_EQ(0, pipe(ready_pipe));
+	ASSERT_EQ(1, write(ready_pipe[1], "x", 1));
+	for (size_t i = 0; i < sizeof(calls) / sizeof(*calls); i++) {
+		start(variant->n);
+		gs_wg_add(&w.begun, 1);
+		go(calls_on, (void *)i);
+		ASSERT_EQ(0, gs_wg_wait(&w.begun));
+		sleep_ns(5 * MS);
+		ASSERT_EQ(0, gs_stop()) {
+			TH_LOG("call %zu", i);
+		}
+	}
+	close(ready_pipe[0]);
+	close(ready_pipe[1]);
 }
 
 static void yields(void *arg)

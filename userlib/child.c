@@ -36,6 +36,7 @@ pid_t gs_waitpid_until(pid_t pid, int *status, int options, int64_t deadline)
 	};
 	pid_t ret;
 
+	call_begin();
 	if (pid <= 0 || options & ~WNOHANG)
 		return -EINVAL;
 	do {

@@ -36,7 +36,6 @@
 
 #include "fdtable.h"
 #include "group.h"
-#include "proc.h"
 #include "sysio.h"
 
 static const enum wait_reason wait_reason[2] = { WAIT_FD_READ, WAIT_FD_WRITE };
@@ -92,8 +91,10 @@ int fd_watch(struct gs_fd *e, int fd, unsigned int dir)
 		__atomic_store_n(&e->slot[dir], slot + 1, __ATOMIC_SEQ_CST);
 	}
 	gs_mutex_unlock(&e->reg);
-	if (ret == -ESHUTDOWN)
-		g_too_late();
+	if (ret == -ESHUTDOWN) {
+		call_begin();
+		fatal("the module's context is gone: was a copy of its descriptor closed?");
+	}
 	if (!ret && fd_closing(e))
 		return -EBADF;
 	return ret;

@@ -8,7 +8,6 @@
 #include <sys/stat.h>
 
 #include "io.h"
-#include "proc.h"
 #include "sysio.h"
 
 /* ------------------------------------------------------------------- the loop */
@@ -131,8 +130,7 @@ ssize_t io_run(struct io *io)
 	if (!g_self()) {
 		ret = io_loop(io);
 	} else {
-		if (unlikely(stopping()))
-			g_too_late();
+		call_begin();
 		io->e = fd_get(io->fd);
 		if (!io->e)
 			return io->fd < 0 ? -EBADF : -ENOMEM;

@@ -6,7 +6,6 @@
 #include <netinet/in.h>
 
 #include "io.h"
-#include "proc.h"
 #include "runtime.h"
 #include "sysio.h"
 
@@ -93,8 +92,10 @@ int gs_connect(int fd, const struct sockaddr *addr, socklen_t len)
 int gs_socket(int domain, int type, int protocol)
 {
 	uint32_t facts = FD_SOCKET | FD_NONBLOCK | FD_LOOKED;
-	int fd = sys_socket(domain, type, protocol);
+	int fd;
 
+	call_begin();
+	fd = sys_socket(domain, type, protocol);
 	if (fd < 0)
 		return fd;
 	if ((domain == AF_INET || domain == AF_INET6) && (type & 0xf) == SOCK_STREAM &&
@@ -110,8 +111,7 @@ int gs_close(int fd)
 	struct gs_fd *e;
 	int ret;
 
-	if (unlikely(stopping()))
-		g_too_late();
+	call_begin();
 	if (!runtime_enter())
 		return sys_close(fd);
 	e = fd_find(fd);

@@ -13,11 +13,13 @@
 
 ssize_t gs_pread(int fd, void *buf, size_t len, off_t offset)
 {
+	call_begin();
 	return sys_pread(fd, buf, len, offset);
 }
 
 ssize_t gs_pwrite(int fd, const void *buf, size_t len, off_t offset)
 {
+	call_begin();
 	return sys_pwrite(fd, buf, len, offset);
 }
 

@@ -26,9 +26,10 @@ ssize_t gs_read_until(int fd, void *buf, size_t len, int64_t deadline)
 		.attempt = try_read, .buf = buf, .len = len,
 	};
 
-	if (!len)
-		return sys_read(fd, buf, 0);	/* takes no datagram, as recv would */
-	return io_run(&io);
+	if (len)
+		return io_run(&io);
+	call_begin();
+	return sys_read(fd, buf, 0);	/* takes no datagram, as recv would */
 }
 
 ssize_t gs_read(int fd, void *buf, size_t len)

@@ -85,9 +85,10 @@ ssize_t gs_readv_until(int fd, const struct iovec *iov, int n, int64_t deadline)
 
 	if (len < 0)
 		return len;
-	if (!len)
-		return sys_readv(fd, iov, n);	/* takes no datagram, as recvmsg would */
-	return io_run(&io);
+	if (len)
+		return io_run(&io);
+	call_begin();
+	return sys_readv(fd, iov, n);	/* takes no datagram, as recvmsg would */
 }
 
 ssize_t gs_readv(int fd, const struct iovec *iov, int n)
@@ -132,9 +133,10 @@ ssize_t gs_writev_until(int fd, const struct iovec *iov, int n, int64_t deadline
 
 	if (len < 0)
 		return len;
-	if (!len)
-		return sys_writev(fd, iov, n);	/* sends no datagram, as sendmsg would */
-	return io_run(&io);
+	if (len)
+		return io_run(&io);
+	call_begin();
+	return sys_writev(fd, iov, n);	/* sends no datagram, as sendmsg would */
 }
 
 ssize_t gs_writev(int fd, const struct iovec *iov, int n)

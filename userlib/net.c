@@ -72,6 +72,7 @@ int gs_listen(const char *network, const char *address)
 	const struct network *net = net_find(network);
 	int ret;
 
+	call_begin();
 	if (!net)
 		return -EINVAL;
 	if (net->family != AF_UNSPEC || *address != ':')
@@ -113,6 +114,7 @@ int gs_dial_until(const char *network, const char *address, int64_t deadline)
 	struct net_addrs a;
 	int ret;
 
+	call_begin();
 	if (!net)
 		return -EINVAL;
 	ret = net_resolve(&a, net, net->family, address, false);

@@ -212,8 +212,10 @@ static int poll_thread(struct pollfd *fds, nfds_t n, int64_t deadline)
 
 int gs_poll_until(struct pollfd *fds, nfds_t n, int64_t deadline)
 {
-	int ret = sys_polln(fds, n, 0);
+	int ret;
 
+	call_begin();
+	ret = sys_polln(fds, n, 0);
 	if (ret)
 		return ret;
 	if (deadline_passed(deadline))

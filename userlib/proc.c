@@ -418,8 +418,7 @@ ARCH_SWITCHES void gs_yield(void)
 /**
  * g_too_late - the runtime ends: the calling goroutine does not run on
  *
- * Outside sections; for calls that may come through without one. Returns on a thread
- * that runs no goroutine.
+ * Outside sections, by call_begin(). Returns on a thread that runs no goroutine.
  */
 void g_too_late(void)
 {

@@ -9,15 +9,6 @@
 
 #define LOOK_AROUND	61		/* steps between looks at the rest of the world */
 
-extern bool rt_stopping;
-
-static inline bool stopping(void)
-{
-	return __atomic_load_n(&rt_stopping, __ATOMIC_RELAXED);
-}
-
-void g_too_late(void);
-
 /* may_alias: the kernel, and the portable backend, write the halves. */
 typedef uint64_t __attribute__((may_alias)) nr_idle_and_blocked;
 

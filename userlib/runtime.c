@@ -4,9 +4,11 @@
  *
  * The thread that calls gs_main is no M: it makes the others (spawner.c) and
  * returns as soon as the first goroutine has ended, whatever the other goroutines
- * are doing. Those end at their next call. gs_start makes a thread in its place, which
- * ends when gs_stop is called. Memory is freed when all Ms have left; if some goroutine
- * does not come to that, the process can have no second runtime.
+ * are doing. Those end at their next call that may wait or that schedules: one without
+ * a section begins with call_begin(), but for the fast paths of locks and the like, which
+ * pay nothing for it. gs_start makes a thread in its place, which ends when gs_stop is
+ * called. Memory is freed when all Ms have left; if some goroutine does not come to that,
+ * the process can have no second runtime.
  *
  * Of goroutines that have not ended the stacks stay: they may wait in channels or locks
  * that the program goes on to use. Who finds one there wakes nobody.
@@ -47,7 +49,7 @@ enum {
 	LEAVING,
 };
 
-/* How long gs_main waits for goroutines to come to their next call. */
+/* How long gs_main waits for goroutines to come to such a call. */
 #define LEAVE_WAIT	(10 * 1000000LL)
 #define RESTART_WAIT	(1000 * 1000000LL)
 #define STOP_WAIT	(1000 * 1000000LL)

@@ -112,6 +112,26 @@ static inline struct gsched_proc *m_proc(struct m *m)
 	return rt.procs + __atomic_load_n(&m->shared->proc, __ATOMIC_RELAXED);
 }
 
+extern bool rt_stopping;
+
+static inline bool stopping(void)
+{
+	return __atomic_load_n(&rt_stopping, __ATOMIC_RELAXED);
+}
+
+void g_too_late(void);
+
+/**
+ * call_begin - a call that may come through without a section begins
+ *
+ * While the runtime ends a goroutine ends here. Outside of sections.
+ */
+static inline void call_begin(void)
+{
+	if (unlikely(stopping()))
+		g_too_late();
+}
+
 /* ---------------------------------------------------------------- sections */
 
 /* What sec_leave looks for: the P is wanted by others. */

@@ -33,6 +33,7 @@ int gs_sigwait_until(const sigset_t *set, siginfo_t *info, int64_t deadline)
 	};
 	int ret;
 
+	call_begin();
 	if (sigisemptyset(set))
 		return -EINVAL;
 	ret = sys_sigtake(set, info);

@@ -98,10 +98,11 @@ GS_API int gs_start(void);
 /**
  * gs_stop - end the runtime that gs_start() started
  *
- * Goroutines that still exist end at their next call; waiting ones never go on. Waits
- * for the runtime's threads, for at most a second: one may sit in a system call. Not
- * from a goroutine. Return: 0; -EINVAL: gs_start() has not been called; -EDEADLK: from
- * a goroutine; -EBUSY: some thread has not ended (it will at its next call).
+ * Goroutines that still exist end at their next call that may wait or that schedules (a
+ * lock that is free they may still take); waiting ones never go on. Waits for the
+ * runtime's threads, for at most a second: one may sit in a system call. Not from a
+ * goroutine. Return: 0; -EINVAL: gs_start() has not been called; -EDEADLK: from
+ * a goroutine; -EBUSY: some thread has not ended (it will at its next such call).
  */
 GS_API int gs_stop(void);
 
