@@ -196,7 +196,14 @@ static int register_locked(int fd, uint32_t *slot)
 	return 0;
 }
 
-/** epoll_fd_register - backend.fd_register */
+/**
+ * epoll_fd_register - backend.fd_register
+ *
+ * Who sleeps hears of the descriptor: epoll tells those who wait of one that is added
+ * ready, and whoever leaves the sleepers does so under the lock, after this, and looks
+ * whether somebody is left (epoll_idle.c). If none sleeps one is woken, unless one spins,
+ * which looks, too, when it has found something.
+ */
 int epoll_fd_register(int fd, uint32_t *slot)
 {
 	struct m *m = sec_enter();
@@ -205,8 +212,9 @@ int epoll_fd_register(int fd, uint32_t *slot)
 	rt_lock(&ep.lock);
 	if (fd >= 0 && (uint32_t)fd < MAX_SLOTS)
 		err = register_locked(fd, slot);
+	if (!ep.sleepers)
+		wake_locked();
 	rt_unlock(&ep.lock);
-	wake_idle();
 	sec_leave(m);
 	return err;
 }
