@@ -79,7 +79,7 @@ static void set_next_when(struct timers *ts)
 		if (when < 1)
 			when = 1;
 	}
-	__atomic_store_n(&timers_proc(ts)->next_when, when, __ATOMIC_RELAXED);
+	__atomic_store_n(&timers_proc(ts)->next_when, when, __ATOMIC_RELEASE);
 }
 
 /* ------------------------------------------------------------------ the heap */
@@ -418,14 +418,18 @@ bool timers_run_all(struct m *m)
 	return any;
 }
 
-/** timers_next - when the first timer of all Ps is due, 0: there is none. */
+/**
+ * timers_next - when the first timer of all Ps is due, 0: there is none
+ *
+ * Timers are moved to P 0, which is looked at last: who finds them gone from the other
+ * (acquire) finds them there.
+ */
 int64_t timers_next(void)
 {
-	uint32_t n = seen_procs();
 	int64_t next = 0;
 
-	for (uint32_t i = 0; i < n; i++) {
-		int64_t when = __atomic_load_n(&rt.procs[i].next_when, __ATOMIC_RELAXED);
+	for (uint32_t i = seen_procs(); i--;) {
+		int64_t when = __atomic_load_n(&rt.procs[i].next_when, __ATOMIC_ACQUIRE);
 
 		if (when && (!next || when < next))
 			next = when;
@@ -518,8 +522,9 @@ int timers_move(struct gsched_proc *from, struct gsched_proc *to)
 		for (uint32_t i = 0; i < a->nr; i++)
 			heap_add(b, a->heap[i].t, a->heap[i].when);
 		a->nr = 0;
-		set_next_when(a);
+		/* In this order: for timers_next(). */
 		set_next_when(b);
+		set_next_when(a);
 	}
 	rt_unlock(&a->lock);
 	rt_unlock(&b->lock);
