@@ -85,7 +85,6 @@ static void epoll_cleanup(void)
 	unmap(rt.procs, GSCHED_MAX_PROCS * sizeof(*rt.procs));
 	unmap(rt.slots, MAX_SLOTS * sizeof(*rt.slots));
 	unmap(ep.ms, MAX_MS * sizeof(*ep.ms));
-	shared_forget();
 	unmap(ep.watch, MAX_SLOTS * sizeof(*ep.watch));
 	unmap(ep.slot_of, MAX_SLOTS * sizeof(*ep.slot_of));
 	unmap(ep.free_slots, MAX_SLOTS * sizeof(*ep.free_slots));

@@ -245,7 +245,6 @@ static void module_cleanup(void)
 	unmap(rt.procs, GSCHED_MAX_PROCS * sizeof(*rt.procs));
 	unmap(rt.slots, be.slots_size);
 	unmap(be.ms, settings.max_ms * sizeof(*be.ms));
-	shared_forget();
 	close(be.fd);
 	close(be.spare);
 }

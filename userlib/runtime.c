@@ -88,11 +88,25 @@ static void membarrier_register(void)
 				 0, 0);
 }
 
+/* One that cannot start has unmapped what it had: the next, if it cannot either, must not. */
+static void shared_forget(void)
+{
+	rt.shared = NULL;
+	rt.procs = NULL;
+	rt.slots = NULL;
+	rt.ms = NULL;
+}
+
 static int start_backend(const struct backend *b, uint32_t procs, const char *why)
 {
+	int err;
+
 	rt.backend = b;
 	info_backend_why(why);
-	return b->start(procs);
+	err = b->start(procs);
+	if (err)
+		shared_forget();
+	return err;
 }
 
 /* The module, if that works. */

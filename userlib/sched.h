@@ -97,15 +97,6 @@ struct runtime {
 
 extern struct runtime rt;
 
-/** shared_forget - the backend has unmapped it: a later start, if it fails, must not. */
-static inline void shared_forget(void)
-{
-	rt.shared = NULL;
-	rt.procs = NULL;
-	rt.slots = NULL;
-	rt.ms = NULL;
-}
-
 /** m_proc - the P that @m holds. In a section. */
 static inline struct gsched_proc *m_proc(struct m *m)
 {
