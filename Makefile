@@ -32,7 +32,8 @@ help:
 	@echo 'make uninstall       removes that'
 	@echo 'make clean           removes build/'
 	@echo
-	@echo 'demo, check, bench, coverage, models and lint install Debian packages that are missing.'
+	@echo 'check, check-debug, check-sanitize, check-valgrind, coverage, coverage-kmod, models,'
+	@echo 'fuzz, soak, lint, bench and demo install Debian packages that are missing.'
 
 include userlib/Makefile
 include selftests/Makefile

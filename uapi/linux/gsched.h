@@ -61,7 +61,8 @@
  *           to user mode: outside of sections (@in_sched) a thread does not see
  *           gsched_m.proc be GSCHED_NONE. Signal
  *           handlers run when the M has a P. A stop (job control, ptrace, the
- *           freezers) takes place at once, and if it is called off before that, the
+ *           freezers) takes place within a tick, later when the user's share of time for
+ *           ticks is used up; if it is called off before that, the
  *           thread may run for up to a minimum run; SIGKILL and exit need no P. An M that
  *           is traced waits 100 ms at most, and then goes on without a P, since
  *           its tracer may have stopped who holds it.

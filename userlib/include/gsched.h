@@ -769,7 +769,7 @@ GS_API int gs_profile_write(int fd);
  * @events: events that each P keeps (rounded up to a power of two); when a P's
  *          ring is full its oldest are overwritten
  *
- * Any thread. Return: 0, -EBUSY if recording, -ENOMEM.
+ * Any thread. Return: 0, -EBUSY if recording, -EINVAL if no runtime runs, -ENOMEM.
  */
 GS_API int gs_trace_start(size_t events);
 
