@@ -744,13 +744,18 @@ static inline char thread_state(pid_t pid, pid_t tid)
 	return strrchr(line, ')')[2];
 }
 
-static inline void pin_to_cpu(unsigned int cpu)
+static inline int pin_thread_to_cpu(pid_t tid, unsigned int cpu)
 {
 	cpu_set_t set;
 
 	CPU_ZERO(&set);
 	CPU_SET(cpu, &set);
-	must(sched_setaffinity(0, sizeof(set), &set) == 0);
+	return sched_setaffinity(tid, sizeof(set), &set);
+}
+
+static inline void pin_to_cpu(unsigned int cpu)
+{
+	must(pin_thread_to_cpu(0, cpu) == 0);
 }
 
 static inline unsigned int nr_cpus(void)

@@ -533,14 +533,6 @@ static long involuntary_switches(pid_t tid)
 	return read_key(path, "nonvoluntary_ctxt_switches");
 }
 
-static bool spin_on_cpu_0(struct block *b)
-{
-	pin_to_cpu(0);
-	return spin_until_told(b);
-}
-
-static const struct way spin_pinned = { nothing_to_prepare, spin_on_cpu_0, futex_wake };
-
 static void *compete_on_cpu_0(void *arg)
 {
 	pin_to_cpu(0);
@@ -561,7 +553,9 @@ TEST(preempted_is_not_blocked)
 	gs_start_with(&gs, GSCHED_SETUP_NO_PREEMPT, 1, 1, 4, 0);
 	a = actor_start_m(&gs);
 	t = actor_start_m(&gs);
-	b = block_prepare(&spin_pinned, a);
+	/* Here already: a thread that changes its own CPU may sleep until that is done. */
+	must(pin_thread_to_cpu(a->tid, 0) == 0);
+	b = block_prepare(&spin, a);
 	ASSERT_EQ(0, actor_do(a, act_acquire));
 	actor_begin_acquire(t);
 	ASSERT_EQ(0, pthread_create(&hog, NULL, compete_on_cpu_0, &stop));
