@@ -71,6 +71,7 @@ run_kbuild()
 	local log status=0
 
 	log=$(mktemp)
+	rm -rf "build/lint/$1"		# what is up to date is not looked at
 	make --no-print-directory "build/lint/$1/gsched.ko" >"$log" 2>&1 || {
 		status=1
 		grep -E 'error|warning|\*\*\*' "$log"
