@@ -99,7 +99,7 @@ run_clang_tidy()
 run_shellcheck()
 {
 	shellcheck -S warning selftests/*.sh selftests/*/*.sh userlib/samples/*.sh userlib/man/*.sh \
-		selftests/vm/rc selftests/vm/end .ci/run
+		selftests/vm/{alone,end,rc,splats} .ci/run
 }
 
 # Every file that is or would be in git, but for the licenses' own texts.
