@@ -103,8 +103,9 @@ static void gs_deliver(struct gs_ctx *ctx, struct gs_p *p, u32 node, struct gsch
 	if (!wake && READ_ONCE(ctx->tick_on))
 		return;
 	gs_lock(ctx, &wk);
+	/* Without an idle M it asks the spawner, and searches nothing. */
 	if (wake && (ctx->nr_idle || ctx->futile < GS_FUTILE) &&
-	    !gs_wake_one(ctx, p->id, &wk))
+	    !gs_wake_one(ctx, p->id, &wk) && ctx->nr_idle_ms)
 		ctx->futile++;
 	gs_tick_start(ctx);
 	gs_unlock(ctx, &wk);
