@@ -19,9 +19,10 @@
  * looks for files that nobody else holds, and for numbers that mean another file
  * by now, and closes those slots.
  *
- * The sweep, and what comes after the last M's death, are kernel threads. If the last
- * reference to a file is dropped by one of them it also ends the file, which fput() would
- * leave to a thread that the whole kernel shares: some files let their end wait.
+ * The sweep, and what comes after the last M's death, are kernel threads. A file whose
+ * last reference one of them drops is ended by a thread that the whole kernel shares:
+ * gs_file_put() sees that a socket does not linger there. To end it here would be worse:
+ * others wait for these work items, and a file's end may wait for its user.
  */
 #include <linux/fdtable.h>
 #include <linux/file.h>
@@ -230,15 +231,15 @@ static void gs_socket_unlinger(struct file *file)
 	release_sock(sk);
 }
 
-/* fput() whose waiting, if there is any, is the context's own. No lock held. */
+/* fput() that does not make others wait for a socket to linger. No lock held. */
 static void gs_file_put(struct file *file)
 {
-	if (!(current->flags & PF_KTHREAD)) {
-		fput(file);
-	} else if (!gs_file_put_unless_last(file)) {
+	if (current->flags & PF_KTHREAD) {
+		if (gs_file_put_unless_last(file))
+			return;
 		gs_socket_unlinger(file);
-		__fput_sync(file);
 	}
+	fput(file);
 }
 
 /* Under fd_lock. */
@@ -664,8 +665,8 @@ static void gs_sweep(struct work_struct *work)
 		if (!gs_sweep_step(ctx, &any, &cost))
 			break;
 	pause = gs_sweep_pause(ctx, cost);
-	/* Registration queues it, too: perhaps by now, and too early. */
-	if (any)
+	/* Registration queues it, too: perhaps by now, or soon, and too early. */
+	if (any || pause > GS_SWEEP_PERIOD)
 		mod_delayed_work(gs_wq, &ctx->sweep, pause);
 }
 

@@ -286,7 +286,7 @@ struct gs_m {
  * @spawn_reason: GSCHED_SPAWN_*
  * @tick:	the tick
  * @tick_at:	what its timer is set to, 0: it is not
- * @tick_said:	it looks by then, 0: never
+ * @tick_said:	it looks by then, unless @tick_turn; 0: never
  * @tick_last:	when it looked last
  * @tick_on:	it looks every @min_run
  * @tick_empty:	looks in a row that saw nothing to do

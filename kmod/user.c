@@ -210,7 +210,7 @@ static u64 gs_share_turn(atomic64_t *share, u64 now, u64 cost)
 	u64 turn;
 
 	do {
-		turn = max_t(u64, clock, now);
+		turn = max_t(s64, clock, now);	/* settled, it may be below 0 */
 	} while (!atomic64_try_cmpxchg(share, &clock, turn + cost * GS_SHARE));
 	return turn;
 }
