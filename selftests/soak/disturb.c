@@ -14,7 +14,6 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
-#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
@@ -172,22 +171,10 @@ static void do_freeze(struct victim *v)
 	sys_write("0", SOAK_GROUP "/%u/cgroup.freeze", v->nr);
 }
 
-/*
- * The old control groups' freezer and suspend use the same one, and Linux 6.1 warns when one
- * thaws a task that the other freezes (__thaw_task). Return: to be closed.
- */
-static int have_the_freezer(void)
-{
-	int fd = open("/run/soak.freezer", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-
-	flock(fd, LOCK_EX);
-	return fd;
-}
-
 /* As the machine's suspend freezes it. */
 static void do_freeze_v1(struct victim *v)
 {
-	int fd = have_the_freezer();
+	int fd = freezer_have();
 
 	sys_write("FROZEN", SOAK_FREEZER "/%u/freezer.state", v->nr);
 	stay_frozen(v);
@@ -206,7 +193,7 @@ static void do_suspend(struct victim *v)
 
 	if (access("/sys/power/pm_test", W_OK))
 		return;
-	fd = have_the_freezer();
+	fd = freezer_have();
 	sys_write("1", "/sys/module/suspend/parameters/pm_test_delay");
 	sys_write(levels[rnd(&v->seed, 4)], "/sys/power/pm_test");
 	sys_write("mem", "/sys/power/state");

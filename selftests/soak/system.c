@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdarg.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 
@@ -172,10 +173,21 @@ void groups_make(unsigned int n)
 	}
 }
 
+int freezer_have(void)
+{
+	int fd = open("/run/soak.freezer", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+	flock(fd, LOCK_EX);
+	return fd;
+}
+
 void groups_enter(unsigned int i)
 {
-	sys_write("0", SOAK_GROUP "/%u/cgroup.procs", i);
+	int fd = freezer_have();
+
 	sys_write("0", SOAK_FREEZER "/%u/cgroup.procs", i);
+	close(fd);
+	sys_write("0", SOAK_GROUP "/%u/cgroup.procs", i);
 }
 
 void groups_reset(unsigned int n)

@@ -31,6 +31,13 @@ void sys_each_thread(pid_t pid, void (*fn)(pid_t pid, pid_t tid));
 /* Make the groups. They stay. */
 void groups_make(unsigned int n);
 
+/*
+ * The old control groups' freezer and suspend use the same one, and Linux 6.1 warns when one
+ * thaws a task that the other freezes (__thaw_task); a task that enters a group that is not
+ * frozen is thawed, too. So one at a time. Return: a descriptor to be closed.
+ */
+int freezer_have(void);
+
 /* The calling process is in group @i from now on. */
 void groups_enter(unsigned int i);
 
