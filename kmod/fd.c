@@ -374,15 +374,20 @@ static int gs_slot_poll(struct gs_slot *slot)
 	return 0;
 }
 
-/* Does the caller's descriptor table still say so? Only compared, so RCU is enough. */
-static bool gs_slot_is_callers(struct gs_slot *slot)
+/*
+ * Does the caller's descriptor table still say so? Only compared, so RCU is enough. Return:
+ * 0, -EAGAIN: the number means another file, or -EBADF: none.
+ */
+static int gs_slot_check_fd(struct gs_slot *slot)
 {
-	bool same;
+	struct file *file;
 
 	rcu_read_lock();
-	same = files_lookup_fd_raw(current->files, slot->fd) == slot->file;
+	file = files_lookup_fd_raw(current->files, slot->fd);
 	rcu_read_unlock();
-	return same;
+	if (!file)
+		return -EBADF;
+	return file == slot->file ? 0 : -EAGAIN;
 }
 
 /*
@@ -400,8 +405,9 @@ static int gs_slot_publish(struct gs_slot *slot, struct file **old, u32 *id)
 	if (!READ_ONCE(ctx->nr_ms))
 		return -ESRCH;
 	/* The number may have got another meaning, and that been registered, since fget. */
-	if (!gs_slot_is_callers(slot))
-		return -EBADF;
+	err = gs_slot_check_fd(slot);
+	if (err)
+		return err;
 	if (other && other->file == slot->file) {
 		*id = other->id;
 		return -EEXIST;
@@ -414,6 +420,17 @@ static int gs_slot_publish(struct gs_slot *slot, struct file **old, u32 *id)
 	xa_store(&ctx->slots, slot->id, slot, GFP_KERNEL);	/* reserved: cannot fail */
 	*id = slot->id;
 	return 0;
+}
+
+/*
+ * What sweeps take of a CPU's time is the user's share of it, see user.c. Return: for how
+ * long to pause before the next one, jiffies.
+ */
+static unsigned long gs_sweep_delay(struct gs_ctx *ctx)
+{
+	s64 left = atomic64_read(&ctx->sweep_turn) - ktime_get_ns();
+
+	return max_t(unsigned long, GS_SWEEP_PERIOD, left > 0 ? nsecs_to_jiffies(left) : 0);
 }
 
 static int gs_fd_watch(struct gs_ctx *ctx, struct gs_slot *slot, u32 *id)
@@ -436,7 +453,7 @@ static int gs_fd_watch(struct gs_ctx *ctx, struct gs_slot *slot, u32 *id)
 	if (old)
 		fput(old);
 	if (!err)
-		queue_delayed_work(gs_wq, &ctx->sweep, GS_SWEEP_PERIOD);
+		queue_delayed_work(gs_wq, &ctx->sweep, gs_sweep_delay(ctx));
 	return err;
 
 err_slot:
@@ -641,33 +658,24 @@ static bool gs_sweep_step(struct gs_ctx *ctx, bool *any, u64 *cost)
 	return more;
 }
 
-/*
- * What sweeps take of a CPU's time is the user's share of it, see user.c. Return: for how
- * long to pause after one that has cost @cost ns, jiffies.
- */
-static unsigned long gs_sweep_pause(struct gs_ctx *ctx, u64 cost)
-{
-	u64 now = ktime_get_ns();
-	u64 turn = gs_user_sweep_turn(ctx->user, now, cost);
-
-	return max_t(unsigned long, GS_SWEEP_PERIOD, nsecs_to_jiffies(turn - now));
-}
-
 static void gs_sweep(struct work_struct *work)
 {
 	struct gs_ctx *ctx = container_of(to_delayed_work(work), struct gs_ctx, sweep);
 	u64 cost = GS_SWEEP_COST;
-	unsigned long pause;
 	u32 slots;
 	bool any;
 
 	for (slots = 0; slots < GS_SWEEP_SLOTS; slots += GS_SWEEP_CHUNK)
 		if (!gs_sweep_step(ctx, &any, &cost))
 			break;
-	pause = gs_sweep_pause(ctx, cost);
-	/* Registration queues it, too: perhaps by now, or soon, and too early. */
-	if (any || pause > GS_SWEEP_PERIOD)
-		mod_delayed_work(gs_wq, &ctx->sweep, pause);
+	atomic64_set(&ctx->sweep_turn, gs_user_sweep_turn(ctx->user, ktime_get_ns(), cost));
+	/*
+	 * An empty table is not looked at again: that costs, too, and many who pay for
+	 * looks at nothing would have each other wait and look for ever. Registration has
+	 * perhaps queued the next one meanwhile, too early.
+	 */
+	if (any || delayed_work_pending(&ctx->sweep))
+		mod_delayed_work(gs_wq, &ctx->sweep, gs_sweep_delay(ctx));
 }
 
 void gs_fd_init(struct gs_ctx *ctx)

@@ -320,6 +320,7 @@ struct gs_m {
  * @nr_slots:	how many
  * @slots_linked: free numbers below it may still be linked in an inbox
  * @sweep_next:	where the sweep goes on
+ * @sweep_turn:	not before this time, ns
  * @sweep:	gs_sweep
  */
 struct gs_ctx {
@@ -411,6 +412,7 @@ struct gs_ctx {
 	u32 nr_slots;
 	u32 slots_linked;
 	u32 sweep_next;
+	atomic64_t sweep_turn;
 	struct delayed_work sweep;
 };
 

@@ -193,8 +193,11 @@ static int measure_ticks(void *arg)
 	note("%lu looks in %lld ms, %lu ns each, %lu percent of a CPU", ticks,
 	     (long long)(took / NSEC_PER_MSEC), ticks ? ns / ticks : 0, 100 * ns / took);
 	must(ticks >= t->contexts / 2);
-	/* A twentieth is his. The machine may be busy while it looks. */
-	must(10 * ns <= (unsigned long)took);
+	/*
+	 * A twentieth is his. The machine may be busy while it looks, and what he is charged
+	 * for a look has a limit, which a slow kernel exceeds.
+	 */
+	must((slowness() > 1 ? 5 : 10) * ns <= (unsigned long)took);
 	return 0;
 }
 
@@ -345,6 +348,96 @@ TEST_F_TIMEOUT(new_ticks, take_their_share, 60)
 TEST_F_TIMEOUT(new_ticks, are_not_forgotten, 60)
 {
 	EXPECT_EQ(0, in_child(measure_debt, NULL));
+}
+
+/* --------------------------------------------------------------------- sweeps */
+
+#define SWEEPING	800
+#define HIST		"/sys/kernel/tracing/instances/kmod_exhaust"
+#define HIST_EVENT	HIST "/events/workqueue/workqueue_execute_start"
+#define HIST_TRIGGER	HIST_EVENT "/trigger"
+
+static void *be_m(void *arg);
+
+static bool count_work(void)
+{
+	if (mkdir(HIST, 0700))
+		return false;
+	if (access(HIST_EVENT "/hist", R_OK)) {
+		rmdir(HIST);
+		return false;
+	}
+	write_file(HIST_TRIGGER, "hist:keys=function.sym");
+	return true;
+}
+
+/* How many sweeps there have been. */
+static long sweeps(void)
+{
+	char line[256], *hits;
+	long n = 0;
+	FILE *f = fopen(HIST_EVENT "/hist", "re");
+
+	must(f);
+	while (fgets(line, sizeof(line), f)) {
+		hits = strstr(line, "hitcount:");
+		if (strstr(line, " gs_sweep ") && hits)
+			n = atol(hits + 9);
+	}
+	fclose(f);
+	return n;
+}
+
+static int watch_and_leave(void *arg)
+{
+	static struct gs gs[SWEEPING];
+	static __u32 slot[SWEEPING];
+	const struct rlimit files = { SWEEPING + 100, SWEEPING + 100 };
+	int event = eventfd(0, 0);
+	long before;
+
+	(void)arg;
+	must(event >= 0);
+	must(setrlimit(RLIMIT_NOFILE, &files) == 0);
+	for (int i = 0; i < SWEEPING; i++) {
+		gs_start(&gs[i], 1, 1, 1, 1);
+		start_thread(be_m, &gs[i]);
+		must(eventually(!gs_fd_register(&gs[i], event, &slot[i])));
+	}
+	sleep_ns(NSEC_PER_SEC);
+	before = sweeps();
+	must(before);
+	sleep_ns(NSEC_PER_SEC);
+	note("%ld sweeps a second", sweeps() - before);
+	for (int i = 0; i < SWEEPING; i++)
+		must(gs_fd_unregister(&gs[i], slot[i]) == 0);
+	sleep_ns(2 * NSEC_PER_SEC);
+	before = sweeps();
+	sleep_ns(NSEC_PER_SEC);
+	note("%ld when nothing is watched", sweeps() - before);
+	must(sweeps() == before);
+	return 0;
+}
+
+FIXTURE(sweeps) {
+};
+
+FIXTURE_SETUP(sweeps)
+{
+	if (!count_work())
+		SKIP(return, "no histograms of work items in tracefs");
+}
+
+FIXTURE_TEARDOWN(sweeps)
+{
+	write_file(HIST_TRIGGER, "!hist:keys=function.sym");
+	EXPECT_EQ(0, rmdir(HIST));
+}
+
+/* Many who each pay for looks at nothing. */
+TEST_F_TIMEOUT(sweeps, end_with_the_last_slot, 60)
+{
+	EXPECT_EQ(0, in_child(watch_and_leave, NULL));
 }
 
 /* ---------------------------------------------------------------------- slots */
@@ -501,7 +594,7 @@ static int long_walk(void *arg)
 	spoiled = timed_walk(&gs, event, 1);
 	note("%d slots: %lld us, spoiled %lld us", WALK_SLOTS, (long long)clean / 1000,
 	     (long long)spoiled / 1000);
-	must(spoiled < 3 * clean + NSEC_PER_MSEC);
+	must(spoiled < 3 * clean * slowness() + NSEC_PER_MSEC);
 	return 0;
 }
 

@@ -609,6 +609,7 @@ struct gsched_enqueue {
  * All slots are closed when the context's last M is gone.
  *
  * -EBADF   no such descriptor, or it was closed meanwhile
+ * -EAGAIN  the number got another meaning meanwhile: try again
  * -EPERM   the file cannot be waited for (a regular file, a directory)
  * -ELOOP   the file is a gsched context
  * -EEXIST  this file is registered under this number; @slot says where
