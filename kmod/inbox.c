@@ -78,17 +78,32 @@ static struct gs_p *gs_some_idle(struct gs_ctx *ctx)
 {
 	if (!READ_ONCE(ctx->nr_idle))
 		return NULL;
-	return gs_proc(ctx, find_first_bit(ctx->idle_ps, READ_ONCE(ctx->nr_procs)));
+	/* It may be wrong by now. Whatever the bits do meanwhile, it is at most nr_procs. */
+	return gs_proc(ctx, data_race(find_first_bit(ctx->idle_ps, READ_ONCE(ctx->nr_procs))));
 }
 
-/* The wanted P, unless it is busy and another one idle. */
+/* As gs_some_idle(): some P that is in somebody's hands. */
+static struct gs_p *gs_some_busy(struct gs_ctx *ctx)
+{
+	u32 id, nr = READ_ONCE(ctx->nr_procs);
+
+	/* It may be wrong by now. */
+	id = data_race(find_first_zero_bit(ctx->idle_ps, nr));
+	return id < nr ? gs_proc(ctx, id) : NULL;
+}
+
+/*
+ * The wanted P, unless it is busy and another one idle. Where no M is idle one has to be
+ * made before it can come to an idle P, and that may fail: a busy one's owner will look.
+ */
 static struct gs_p *gs_inbox_choose(struct gs_ctx *ctx, u32 wanted)
 {
 	struct gs_p *p = gs_proc(ctx, wanted) ? : gs_proc(ctx, 0);
+	bool idle = READ_ONCE(p->state) == GSCHED_P_IDLE;
 
-	if (READ_ONCE(p->state) == GSCHED_P_IDLE)
-		return p;
-	return gs_some_idle(ctx) ? : p;
+	if (READ_ONCE(ctx->nr_idle_ms))
+		return idle ? p : gs_some_idle(ctx) ? : p;
+	return idle ? gs_some_busy(ctx) ? : p : p;
 }
 
 static void gs_deliver(struct gs_ctx *ctx, struct gs_p *p, u32 node, struct gsched_node *sh)

@@ -70,9 +70,12 @@ TEST_F(enqueue, goes_to_a_busy_proc)
 
 TEST_F(enqueue, any_means_an_idle_one)
 {
+	struct actor *idle = actor_start_m(&self->gs);
 	struct gs *gs = &self->gs;
 	__u32 busy;
 
+	actor_begin_idle(idle);
+	gs->shared->nr_spinning = 1;	/* it stays there */
 	for (int round = 0; round < 2; round++) {
 		ASSERT_EQ(0, actor_do(self->a, act_acquire));
 		busy = self->a->proc;
@@ -85,6 +88,17 @@ TEST_F(enqueue, any_means_an_idle_one)
 		EXPECT_EQ(0U, load32(&gs->procs[busy].inbox));
 		EXPECT_EQ(1U, inbox_take(gs, !busy, log_cookie, &self->log));
 	}
+}
+
+/* Who would come to an idle P has to be made, and perhaps cannot be. */
+TEST_F(enqueue, any_means_a_busy_one_without_an_idle_m)
+{
+	struct gs *gs = &self->gs;
+
+	ASSERT_EQ(0, actor_do(self->a, act_acquire));
+	ASSERT_EQ(0, gs_enqueue(gs, GSCHED_NONE, 9));
+	EXPECT_EQ(0U, load32(&gs->procs[!self->a->proc].inbox));
+	EXPECT_EQ(1U, inbox_take(gs, self->a->proc, log_cookie, &self->log));
 }
 
 TEST_F(enqueue, any_with_all_busy)

@@ -729,6 +729,47 @@ TEST_F(ready, what_cannot_be_registered)
 	gs_stop(&other);
 }
 
+struct changer {
+	int number;
+	int fd[2];
+	bool end;
+};
+
+static void *change(void *arg)
+{
+	struct changer *c = arg;
+
+	for (int i = 0; !__atomic_load_n(&c->end, __ATOMIC_RELAXED); i++)
+		must(dup2(c->fd[i % 2], c->number) == c->number);
+	return NULL;
+}
+
+/* A number that means one file after the other is open all the time. */
+TEST_F(ready, number_that_changes)
+{
+	struct changer c = { dup(0), { eventfd(0, 0), eventfd(0, 0) }, false };
+	int64_t end = now_ns() + PATIENCE_NS;
+	unsigned int changed = 0;
+	pthread_t thread;
+	__u32 slot;
+	int err;
+
+	must(dup2(c.fd[1], c.number) == c.number);
+	must(pthread_create(&thread, NULL, change, &c) == 0);
+	do {
+		err = gs_fd_register(&self->gs, c.number, &slot);
+		if (err == -EAGAIN)
+			changed++;
+		else
+			EXPECT_TRUE(!err || err == -EEXIST) TH_LOG("%d", err);
+		if (!err || err == -EEXIST)
+			EXPECT_EQ(0, gs_fd_unregister(&self->gs, slot));
+	} while (changed < 10 && now_ns() < end);
+	__atomic_store_n(&c.end, true, __ATOMIC_RELAXED);
+	pthread_join(thread, NULL);
+	EXPECT_LT(0U, changed);
+}
+
 /* Nor can a context be watched by others. */
 TEST_F(ready, context_in_epoll)
 {
@@ -923,6 +964,38 @@ TEST(proc_hint_is_taken)
 		EXPECT_EQ(1U, inbox_take(&gs, p, cookie_arrives, NULL));
 	}
 	(void)m;
+}
+
+/* To an idle P somebody has to come: where no M is idle, the busy one's owner looks. */
+TEST(idle_proc_needs_an_idle_m)
+{
+	int fd = eventfd(0, 0);
+	struct gsched_node *node;
+	struct actor *m, *idle;
+	__u32 slot, busy;
+	struct gs gs;
+
+	gs_start(&gs, 4, 4, 4, 4);
+	m = actor_start_m(&gs);
+	ASSERT_EQ(0, actor_do(m, act_acquire));
+	busy = load32(&gs.ms[m->id].proc);
+	ASSERT_NE(2, busy);
+	ASSERT_EQ(0, gs_fd_register(&gs, fd, &slot));
+	node = gs_node(&gs, slot, READ);
+	node->proc = 2;
+	gs.shared->nr_spinning = 1;
+	wait_for(node);
+	add_one(fd);
+	EXPECT_TRUE(eventually(load32(&gs.procs[busy].inbox)));
+	EXPECT_EQ(0, load32(&gs.procs[2].inbox));
+	EXPECT_EQ(1U, inbox_take(&gs, busy, cookie_arrives, NULL));
+	idle = actor_start_m(&gs);
+	gs.shared->nr_spinning = 0;
+	actor_begin_idle(idle);
+	gs.shared->nr_spinning = 1;
+	wait_for(node);
+	add_one(fd);
+	EXPECT_TRUE(eventually(load32(&gs.procs[2].inbox)));
 }
 
 KMOD_MAIN
