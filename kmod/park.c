@@ -461,12 +461,14 @@ int gs_spawner_undo(struct gs_ctx *ctx, void *arg)
 	gs_lock(ctx, &wk);
 	/*
 	 * While spawn_busy nobody else asks for an M, so that request must not get lost, nor
-	 * be replaced. That there can be no more Ms is said again when it comes to that.
+	 * be replaced. Where there could be no more Ms, one is asked for once more.
 	 */
 	if (s->reason == GSCHED_SPAWN_CAP || ctx->spawn_wanted)
 		WRITE_ONCE(ctx->cap_told, false);
 	if (s->reason == GSCHED_SPAWN_M && ctx->spawn_busy)
 		gs_spawner_tell(ctx, s->reason, &wk);
+	else if (s->reason == GSCHED_SPAWN_CAP && !ctx->spawn_wanted)
+		gs_spawn(ctx, &wk);
 	gs_unlock(ctx, &wk);
 	return 0;
 }

@@ -626,8 +626,13 @@ static long cgroup_pages(void)
 static int rounds(const struct op *op, int n)
 {
 	write_file(CGROUP "/cgroup.procs", "0");
-	for (int i = 0; i < n; i++)
-		must(in_child(every_fault, (void *)op) == 0);
+	for (int i = 0; i < n; i++) {
+		int status = in_child(every_fault, (void *)op);
+
+		if (status)
+			note("%s: ends with %d", op->name, status);
+		must(status == 0);
+	}
 	return 0;
 }
 
@@ -798,6 +803,28 @@ TEST_F(vanishing, request_without_a_taker)
 	EXPECT_EQ(0, actor_end(b));
 	EXPECT_EQ(GSCHED_SPAWN_M, b->reason);
 	EXPECT_EQ(1, gs_counter(gs, "spawns"));
+}
+
+/* Those who wait because there can be no more Ms ask only once. */
+TEST_F(vanishing, cap_without_a_listener)
+{
+	struct gs *gs = &self->gs;
+	struct actor *a, *b;
+
+	gs_start(gs, 1, 1, 1, 0);
+	actor_start_m(gs);
+	a = actor_start(gs);
+	b = actor_start(gs);
+	actor_begin_sleep(a, act_spawner_in_vain, GSCHED_IOC_SPAWNER);
+	lose_result();
+	EXPECT_EQ(-EAGAIN, gs_wake(gs));
+	EXPECT_EQ(-EFAULT, actor_end(a));
+	actor_begin(b, act_spawner);
+	EXPECT_EQ(0, actor_end(b));
+	EXPECT_EQ(GSCHED_SPAWN_CAP, b->reason);
+	EXPECT_EQ(-EAGAIN, gs_wake(gs));
+	actor_begin_spawner(b);
+	EXPECT_TRUE(stays_asleep(b, GSCHED_IOC_SPAWNER));
 }
 
 /* What could not be said is old by now: somebody waits for the M that is asked for. */
