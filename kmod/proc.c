@@ -52,6 +52,11 @@ static void gs_p_clear_idle(struct gs_ctx *ctx, struct gs_p *p)
 {
 	__clear_bit(p->id, ctx->idle_ps);
 	gs_set_nr_idle(ctx, ctx->nr_idle - 1);
+	/*
+	 * Before anything that the P's new owner does in user mode. An M that looks for work
+	 * and sees all other Ps idle goes without membarrier(2); see alone() in userlib/proc.h.
+	 */
+	smp_mb();
 }
 
 /**

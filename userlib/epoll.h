@@ -70,7 +70,7 @@ struct epoll_be {
 	uint32_t nr_ms, free_ms[MAX_MS], nr_free_ms;
 
 	uint32_t monitor;		/* futex: changes to wake the monitor */
-	bool monitor_slow;		/* does not notice soon that all Ps are busy */
+	uint32_t nr_idles;		/* calls of idle() */
 	bool spawn_wanted, spawn_pending;
 
 	struct watch *watch;		/* [MAX_SLOTS] */
@@ -91,6 +91,7 @@ bool proc_is_idle(uint32_t proc);
 void proc_make_idle(uint32_t proc);
 void proc_unmake_idle(uint32_t proc);
 uint32_t proc_find_idle(uint32_t hint);
+uint32_t proc_find_busy(uint32_t hint);
 void proc_offer(uint32_t proc);
 void proc_assign(struct m *m, uint32_t proc);
 bool proc_take_idle(struct m *m, uint32_t hint);

@@ -76,10 +76,6 @@ void proc_unmake_idle(uint32_t proc)
 {
 	ep.idle[proc / 64] &= ~(1ULL << (proc % 64));
 	add_idle(-1);
-	if (ep.monitor_slow && !rt.shared->nr_idle) {
-		ep.monitor_slow = false;
-		monitor_wake();
-	}
 }
 
 /** proc_find_idle - an idle P, @hint if that is one, or GSCHED_NONE. Locked. */
@@ -92,6 +88,17 @@ uint32_t proc_find_idle(uint32_t hint)
 	for (uint32_t i = 0; i < GSCHED_MAX_PROCS / 64; i++)
 		if (ep.idle[i])
 			return i * 64 + __builtin_ctzll(ep.idle[i]);
+	return GSCHED_NONE;
+}
+
+/** proc_find_busy - a P in use that is not idle, @hint if that is one, or GSCHED_NONE. Locked. */
+uint32_t proc_find_busy(uint32_t hint)
+{
+	if (hint < rt.shared->nr_procs && !proc_is_idle(hint))
+		return hint;
+	for (uint32_t i = 0; i < rt.shared->nr_procs; i++)
+		if (!proc_is_idle(i))
+			return i;
 	return GSCHED_NONE;
 }
 
@@ -361,14 +368,19 @@ int epoll_idle(struct m *m, int64_t deadline, uint32_t *reason)
 	uint32_t hint = m->shared->proc, to;
 	struct leave leave = leave_begin();
 	struct sleeper self = { .until = FOR_ALL };
-	bool work, late = false, kicked;
+	bool work, late = false, kicked, others;
 	int n = 0, err = 0;
 
 	rt_lock(&ep.lock);
+	ep.nr_idles++;
 	sleeper_add(&self);
 	proc_give_up(m);
+	/* Those that have gone are not idle, but that costs no more than a barrier. */
+	others = rt.shared->nr_idle != ep.made_procs;
 	rt_unlock(&ep.lock);
-	epoll_barrier();
+	/* Who gave his P up before us did so with the lock, and so will who takes one. */
+	if (others)
+		epoll_barrier();
 	work = any_work();
 
 	for (;;) {

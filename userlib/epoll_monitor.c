@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1 OR MIT
 /*
- * epoll_monitor.c: the thread in gs_main, between making Ms: while all Ps are busy
- * it looks for events every 10 ms, for hogs let nobody else do it, and it finds
- * descriptors that were closed behind the library's back.
+ * epoll_monitor.c: the thread in gs_main, between making Ms: it finds descriptors that
+ * were closed behind the library's back, and while all Ps are busy for long, or nobody is
+ * there to take one, it looks for events every 10 ms, for hogs let nobody else do it.
+ *
+ * That they are busy it sees when it comes by, every 100 ms. To be woken for it would cost
+ * those who are idle now and then a system call each time they are not.
  */
 #include <errno.h>
 
@@ -10,7 +13,6 @@
 #include "futex.h"
 
 #define TICK		10000000LL	/* ns between looks for events while all Ps are busy */
-#define QUIET_TICKS	10		/* with an idle P, until looks become rare */
 #define SWEEP_TIME	100000000LL	/* ns between looks for closed descriptors */
 #define SWEEP_BATCH	1024
 
@@ -38,7 +40,7 @@ static void sweep(void)
 }
 
 struct pace {
-	uint32_t quiet;			/* ticks with an idle P */
+	uint32_t idles;			/* ep.nr_idles at the last tick */
 	int64_t next_sweep;
 };
 
@@ -46,22 +48,22 @@ struct pace {
 static int64_t tick(struct pace *pace)
 {
 	int64_t now = gs_now();
-	bool busy;
+	bool busy, still;
 
 	rt_lock(&ep.lock);
-	busy = !rt.shared->nr_idle;
-	pace->quiet = busy ? 0 : pace->quiet + 1;
-	ep.monitor_slow = pace->quiet > QUIET_TICKS || !ep.nr_open;
+	busy = !rt.shared->nr_idle || !ep.nr_sleepers;
+	still = busy && ep.nr_idles == pace->idles;
+	pace->idles = ep.nr_idles;
 	rt_unlock(&ep.lock);
 	if (!__atomic_load_n(&ep.nr_open, __ATOMIC_RELAXED))
 		return 0;
-	if (busy)
+	if (still)
 		poll_events(GSCHED_NONE);
 	if (now >= pace->next_sweep) {
 		sweep();
 		pace->next_sweep = now + SWEEP_TIME;
 	}
-	return pace->quiet > QUIET_TICKS ? pace->next_sweep : now + TICK;
+	return busy ? now + TICK : pace->next_sweep;
 }
 
 /** epoll_spawner - backend.spawner */

@@ -73,13 +73,14 @@ static bool spin_end(struct m *m)
 
 /*
  * Others may have pushed and, seeing this M spin, have left it at that; their
- * push may still be in their CPU's store buffer. Only matters while a P can be had.
+ * push may still be in their CPU's store buffer. Only matters while a P can be had, and
+ * somebody may have pushed.
  */
 static void found_work(struct m *m)
 {
 	if (!spin_end(m) || !p_available())
 		return;
-	if (rt.membarrier)
+	if (rt.membarrier && !alone())
 		syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
 	wake_if_work();
 }
@@ -437,9 +438,13 @@ static struct g *steal(struct m *m)
 	return g;
 }
 
+/*
+ * Who is alone sleeps for events next, and sees then what is there already; unless he has
+ * stacks to trim before.
+ */
 static struct g *poll_now(struct m *m)
 {
-	if (!rt.backend->poll)
+	if (!rt.backend->poll || (alone() && !gfree_untrimmed()))
 		return NULL;
 	rt.backend->poll(m, 0);
 	inbox_drain(m, m_proc(m));

@@ -135,6 +135,12 @@ void gfree_empty(struct m *m)
 	spill(p_local(m_proc(m)), 0);
 }
 
+/** gfree_untrimmed - is there something to do for gfree_trim()? */
+bool gfree_untrimmed(void)
+{
+	return __atomic_load_n(&fresh, __ATOMIC_RELAXED);
+}
+
 /**
  * gfree_trim - give back memory of some dead Gs' stacks
  *
@@ -145,7 +151,7 @@ bool gfree_trim(void)
 	struct g *batch[TRIM_BATCH];
 	int n = 0;
 
-	if (!__atomic_load_n(&fresh, __ATOMIC_RELAXED))
+	if (!gfree_untrimmed())
 		return false;
 	rt_lock(&lock);
 	while (n < TRIM_BATCH && fresh)

@@ -9,6 +9,7 @@ struct g *gfree_get(struct m *m);
 struct g *g_get(void);
 void gfree_put(struct m *m, struct g *g);
 void gfree_empty(struct m *m);
+bool gfree_untrimmed(void);
 bool gfree_trim(void);
 uint32_t gfree_count(void);
 void gfree_reset(void);

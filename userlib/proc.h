@@ -18,6 +18,30 @@ static inline bool p_available(void)
 	return __atomic_load_n((nr_idle_and_blocked *)&rt.shared->nr_idle, __ATOMIC_RELAXED);
 }
 
+/*
+ * alone - does the calling M, which has a P, hold the only one that is in use?
+ *
+ * Then nobody has pushed what the caller cannot see yet: who gave his P up did so with the
+ * barrier that the caller's load meets, and nobody else pushes without one. And who takes an
+ * idle P from now on sees what the caller stored before this, if a full barrier is between:
+ *
+ *   the caller                         who takes a P
+ *   store                              store nr_idle, one less
+ *   full barrier                       full barrier, in the backend
+ *   load nr_idle                       load
+ *
+ * Loaded in this order: a new P counts in nr_procs before it is idle. One whose number has
+ * gone counts in seen_procs(), as its owner may not know yet.
+ */
+static inline bool alone(void)
+{
+	uint32_t idle = __atomic_load_n(&rt.shared->nr_idle, __ATOMIC_SEQ_CST);
+	uint32_t procs = __atomic_load_n(&rt.shared->nr_procs, __ATOMIC_ACQUIRE);
+	uint32_t seen = seen_procs();
+
+	return idle + 1 == (procs > seen ? procs : seen);
+}
+
 /* unwatched - an M is wanted to wait for events and timers: a P is idle, and none does. */
 static inline bool unwatched(void)
 {

@@ -5,9 +5,10 @@
  * search (userlib/find.c, wake_idle() in userlib/proc.c).
  *
  * Three Ps. Somebody submits two Gs: the owner of the first P, into its own queue,
- * without a barrier, and then computes for ever; or an interrupt, into an inbox; or
- * a thread that is no M, into the global queue. Two Ms look for them; what they find may
- * be over at once or compute for ever. One of them may leave instead of going idle.
+ * without a barrier, and then computes for ever, perhaps one who has taken that P when it
+ * was idle; or an interrupt, into an inbox; or a thread that is no M, into the global
+ * queue. Two Ms look for them; what they find may be over at once or compute for ever. One
+ * of them may leave instead of going idle.
  *
  * Wanted, when nothing moves any more: no work waits while a P is idle and an M that
  * could take it sleeps; and nobody is counted as spinning who is not.
@@ -22,10 +23,13 @@
 #define ON_CPU		4	/* the owner is on a CPU */
 #define WORDS		5
 
+#define PS		3
+
 #include "tso.h"
 
 mtype = { OWNER, IRQ, FOREIGN };
 mtype who;
+bool late;				/* the submitter has no P yet */
 
 /* Under ctx->lock: */
 byte nr_idle;
@@ -33,6 +37,17 @@ bool idle_m[THREADS];		/* on ctx->idle_ms */
 bool granted[THREADS];		/* m->p was set while it slept */
 
 #define HAS_WORK(t)	(LD(t, HEAD) != LD(t, TAIL))
+
+/* gs_p_clear_idle(), with the lock just taken */
+inline clear_idle(t)
+{
+	nr_idle--;
+#if BROKEN != 11	/* its new owner runs before others know that the P is not idle */
+	mem[NR_IDLE] = nr_idle
+#else
+	st_locked(t, NR_IDLE, nr_idle)
+#endif
+}
 
 /* gs_wake_one() and gs_p_give(), in gs_ioc_wake() and gs_deliver() */
 inline wake(t)
@@ -45,9 +60,8 @@ inline wake(t)
 			:: idle_m[1] -> idle_m[1] = false; granted[1] = true
 			:: idle_m[2] -> idle_m[2] = false; granted[2] = true
 			fi;
-			nr_idle--;
 			mem[SPINNING]++;	/* gs_spinning_inc() */
-			st_locked(t, NR_IDLE, nr_idle)
+			clear_idle(t)
 		:: else
 		fi
 	}
@@ -103,6 +117,10 @@ inline push(n)
 
 proctype submitter()
 {
+	if
+	:: late -> atomic { lock_free(SUBMITTER) && nr_idle; clear_idle(SUBMITTER) }
+	:: else
+	fi;
 	push(1);
 	submit(SUBMITTER);
 	if
@@ -140,9 +158,15 @@ inline found_work(t)
 	if
 #if BROKEN != 6		/* the last one that spins wakes nobody */
 	:: last && LD(t, NR_IDLE) ->
+		if
+		:: LD(t, NR_IDLE) + 1 == PS	/* alone() */
+		:: else ->
 #if BROKEN != 7		/* no membarrier(2) */
-		fence(SUBMITTER);
+			fence(SUBMITTER)
+#else
+			skip
 #endif
+		fi;
 		if
 		:: LD(t, NR_IDLE) && HAS_WORK(t) -> wake(t)
 		:: else
@@ -181,11 +205,10 @@ inline idle(t)
 		lock_free(t);
 		if
 		:: !granted[t] && nr_idle ->
-			nr_idle--;
 			mem[SPINNING]++;
 			idle_m[t] = false;
 			granted[t] = true;
-			st_locked(t, NR_IDLE, nr_idle)
+			clear_idle(t)
 		:: else
 		fi
 	}
@@ -253,6 +276,7 @@ init
 		:: who = OWNER
 		:: who = IRQ
 		:: who = FOREIGN
+		:: who = OWNER; late = true; nr_idle = 1; mem[NR_IDLE] = 1
 		fi;
 		run submitter();
 		run m(1);

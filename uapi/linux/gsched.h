@@ -158,10 +158,11 @@
  *		zero calls GSCHED_IOC_WAKE. An owner needs no barrier between
  *		push and load: the kernel, whenever it has raised @nr_idle and
  *		before it looks at the queues, makes every CPU that runs an
- *		owner execute a full barrier. Any other thread needs one. The
- *		same does not hold for @nr_spinning: an M that stops looking
- *		has to look again, in GSCHED_IOC_IDLE or by itself after a
- *		barrier on all CPUs such as membarrier(2).
+ *		owner execute a full barrier. Any other thread needs one. A full
+ *		barrier follows when it is lowered, too, before the P's new owner
+ *		is in user mode. The same does not hold for @nr_spinning: an M
+ *		that stops looking has to look again, in GSCHED_IOC_IDLE or by
+ *		itself after a barrier on all CPUs such as membarrier(2).
  * @nr_blocked:	Ps whose owners are blocked in the kernel, so that they can be taken.
  *		RMW by K, read by any; hint. To be treated as @nr_idle by a submitter;
  *		where its load is early and misses one, the tick makes up for it.
@@ -577,7 +578,7 @@ struct gsched_spawner {
 /**
  * struct gsched_enqueue - GSCHED_IOC_ENQUEUE: put a G into a P's inbox
  * @flags:	in: 0
- * @proc:	in: the P, or GSCHED_NONE: an idle one if there is one
+ * @proc:	in: the P, or GSCHED_NONE: an idle one if there is one, and an idle M for it
  * @cookie:	in: the G, at least GSCHED_COOKIE_MIN
  *
  * An M is woken as for a ready descriptor. The caller need not be an M.
