@@ -361,6 +361,71 @@ TEST_GO(foreign_reuse_of_pipe)
 	reuse(a[0], a[1], b[0], b[1]);
 }
 
+/* A thread that gives a number one meaning after the other, while it is told one. */
+struct changer {
+	pthread_t thread;
+	int fd[2];
+	int number;			/* -1: none, -2: the end */
+	int at;				/* the number that it changes now, -1: none */
+	long changes;
+};
+
+static void *change(void *arg)
+{
+	struct changer *c = arg;
+	int number;
+
+	while ((number = __atomic_load_n(&c->number, __ATOMIC_SEQ_CST)) != -2) {
+		__atomic_store_n(&c->at, number, __ATOMIC_SEQ_CST);
+		if (number < 0 || __atomic_load_n(&c->number, __ATOMIC_SEQ_CST) != number)
+			continue;
+		CHECK_EQ(number, dup2(c->fd[c->changes % 2], number));
+		c->changes++;
+	}
+	return NULL;
+}
+
+/* @number or none is to be changed from now on, and no other is. */
+static void change_only(struct changer *c, int number)
+{
+	__atomic_store_n(&c->number, number, __ATOMIC_SEQ_CST);
+	while (__atomic_load_n(&c->at, __ATOMIC_SEQ_CST) != number)
+		gs_yield();
+}
+
+/* The number is open all the time: nobody hears EBADF, whenever it is changed. */
+TEST_GO(foreign_reuse_at_once)
+{
+	struct changer c = { .number = -1, .at = -1 };
+	int64_t end = gs_now() + 2000 * MS;
+	int a[2], b[2], number;
+	long reads = 0;
+	char byte;
+
+	tcp_pair(a);
+	CHECK_EQ(0, pipe2(b, O_NONBLOCK));
+	c.fd[0] = a[0];
+	c.fd[1] = b[0];
+	CHECK(!pthread_create(&c.thread, NULL, change, &c));
+	while (gs_now() < end) {
+		number = dup(a[0]);
+		change_only(&c, number);
+		CHECK_EQ(-ETIMEDOUT, gs_read_until(number, &byte, 1, gs_now() + 100000));
+		change_only(&c, -1);
+		CHECK_EQ(0, gs_close(number));
+		reads++;
+	}
+	__atomic_store_n(&c.number, -2, __ATOMIC_SEQ_CST);
+	pthread_join(c.thread, NULL);
+	printf("# %ld reads, %ld changes\n", reads, c.changes);
+	fflush(stdout);
+	CHECK(c.changes > reads);
+	for (int i = 0; i < 2; i++) {
+		gs_close(a[i]);
+		gs_close(b[i]);
+	}
+}
+
 /* The library gets a number back that it knew as something else. */
 TEST_GO(foreign_close_own_reopen)
 {

@@ -156,6 +156,59 @@ TEST(no_thread_while_it_runs)
 	test_as_some_user(_metadata, run_with_few_threads);
 }
 
+#define STEP	(20 * MS)	/* 61 of them: more than a second */
+#define SOON	(400 * MS)
+
+static int pipe_fds[2];
+static int64_t written, has_read;
+
+static void read_byte(void *arg)
+{
+	char byte;
+
+	CHECK_EQ(1, gs_read(pipe_fds[0], &byte, 1));
+	has_read = gs_now();
+	gs_wg_done(arg);
+}
+
+/* One M computes, and is the only one: who looks for events meanwhile? A P is idle. */
+static void one_thread(void)
+{
+	gs_wg wg = GS_WG_INIT;
+
+	limit(RLIMIT_NPROC, 1);
+	CHECK_EQ(0, pipe2(pipe_fds, O_NONBLOCK | O_CLOEXEC));
+	gs_wg_add(&wg, 1);
+	go(read_byte, &wg);
+	for (int i = 0; i < 100 && !has_read; i++) {
+		int64_t end = gs_now() + STEP;
+
+		while (gs_now() < end)
+			;
+		if (i == 5) {
+			written = gs_now();
+			CHECK_EQ(1, write(pipe_fds[1], "", 1));
+		}
+		gs_yield();
+	}
+	gs_wg_wait(&wg);
+	printf("# %d threads; read after %lld ms\n", threads(),
+	       (long long)((has_read - written) / MS));
+	fflush(stdout);
+	CHECK(has_read - written < SOON);
+	unlimit(RLIMIT_NPROC);
+}
+
+static void run_with_one_thread(void)
+{
+	CHECK_EQ(0, run_on(2, one_thread));
+}
+
+TEST(events_without_a_thread_for_them)
+{
+	test_as_some_user(_metadata, run_with_one_thread);
+}
+
 /* -------------------------------------------------------------------- memory */
 
 static rlim_t mapped(void)

@@ -362,6 +362,21 @@ TEST_GO(cancelled)
 	gs_close(fd[1]);
 }
 
+/* A number for which no file can be waited for, and which nobody changes. */
+TEST_GO(path_only)
+{
+	int fd = open("/", O_PATH | O_CLOEXEC);
+	struct pollfd p = want(fd, POLLIN);
+	char byte;
+
+	CHECK(fd >= 0);
+	CHECK_EQ(-EBADF, gs_wait_fd(fd, POLLIN));
+	CHECK_EQ(-EBADF, gs_read(fd, &byte, 1));
+	CHECK_EQ(1, gs_poll(&p, 1));
+	CHECK_EQ(POLLNVAL, p.revents);
+	gs_close(fd);
+}
+
 TEST_GO(bad_input)
 {
 	static struct pollfd many[200];

@@ -39,11 +39,14 @@ static void node_reset(struct gsched_node *n)
 	__atomic_store_n(&n->proc, GSCHED_NONE, __ATOMIC_RELAXED);
 }
 
-/* Where the node's G is to run: its last P, unless that is busy and another idle. */
+/*
+ * Where the node's G is to run: its last P, unless that is busy and another idle. Who comes
+ * to an idle P sleeps now, or may never come: there may be no more threads.
+ */
 static uint32_t choose_proc(struct gsched_node *n)
 {
 	uint32_t hint = __atomic_load_n(&n->proc, __ATOMIC_RELAXED);
-	uint32_t proc = proc_find_idle(hint);
+	uint32_t proc = ep.nr_sleepers ? proc_find_idle(hint) : proc_find_busy(hint);
 
 	if (proc != GSCHED_NONE)
 		return proc;
@@ -176,6 +179,8 @@ static int register_locked(int fd, uint32_t *slot)
 		watch_ctl(EPOLL_CTL_MOD, *slot);
 	} else if (err == -EEXIST) {
 		err = watch_ctl(EPOLL_CTL_MOD, s);
+		if (err == -ENOENT)
+			err = -EAGAIN;	/* it means another file than just now */
 	}
 	if (err) {
 		ep.watch[s].open = false;

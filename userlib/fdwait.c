@@ -70,7 +70,8 @@ static void fd_look(struct gs_fd *e, int fd)
  * hence the look at FD_CLOSING after the store (it sets FD_CLOSING before it looks
  * for slots; all of it sequentially consistent).
  *
- * Return: 0 or -errno.
+ * Return: 0, -EINTR: the number got another meaning meanwhile, begin anew, or another
+ * -errno.
  */
 int fd_watch(struct gs_fd *e, int fd, unsigned int dir)
 {
@@ -97,6 +98,10 @@ int fd_watch(struct gs_fd *e, int fd, unsigned int dir)
 	}
 	if (!ret && fd_closing(e))
 		return -EBADF;
+	if (ret == -EAGAIN) {
+		fd_forget(e);
+		return -EINTR;
+	}
 	return ret;
 }
 
@@ -246,7 +251,7 @@ int fd_park(struct gs_fd *e, int fd, unsigned int dir, int64_t deadline)
 	if (!e->slot[dir]) {
 		ret = fd_watch(e, fd, dir);
 		if (ret)
-			return ret;
+			return ret == -EINTR ? 0 : ret;
 	}
 	return node_park((e->slot[dir] - 1) * 2 + dir, wait_reason[dir], deadline);
 }
