@@ -91,11 +91,20 @@ static bool waits_for_fd(struct g *g)
 	       (why == WAIT_FD_READ || why == WAIT_FD_WRITE);
 }
 
+/* Who goes to sleep often finds the same one each time: it looks there first. */
 static bool any_fd_waiter(void)
 {
-	for (uint32_t i = 0; i < stack_count(); i++)
-		if (waits_for_fd(stack_g(i)))
+	static uint32_t last;
+	uint32_t n = stack_count(), i = __atomic_load_n(&last, __ATOMIC_RELAXED);
+
+	if (i < n && waits_for_fd(stack_g(i)))
+		return true;
+	for (i = 0; i < n; i++) {
+		if (waits_for_fd(stack_g(i))) {
+			__atomic_store_n(&last, i, __ATOMIC_RELAXED);
 			return true;
+		}
+	}
 	return false;
 }
 
