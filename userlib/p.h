@@ -27,16 +27,27 @@
 
 struct trace_ring;
 
-struct timer_entry {
-	int64_t when;
-	struct timer *t;
+/*
+ * Two things that have only their number in common: an entry of the heap, which moves about
+ * in it, and a place, which a timer has as long as it is queued. Each knows where the other
+ * is. So moving entries touches this array alone: timers lie on as many stacks, and each that
+ * were told where its entry is would cost a miss of the cache and of the TLB.
+ */
+struct timer_slot {
+	int64_t when;			/* the entry's */
+	uint32_t place;			/* the entry's timer has */
+	uint32_t pos : 31;		/* of the entry of the place's timer */
+	uint32_t periodic : 1;		/* the place's timer is */
+	struct timer *t;		/* the place's */
 };
 
+/* The entries heap[nr .. places - 1] have the places that were used once and are free. */
 struct timers {
 	struct rt_lock lock;
 	uint32_t nr;
+	uint32_t places;
 	uint32_t room;
-	struct timer_entry *heap;	/* four children per entry */
+	struct timer_slot *heap;	/* four children per entry */
 };
 
 struct p_local {

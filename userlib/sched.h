@@ -268,7 +268,7 @@ struct timer {
 	int64_t period;
 	void (*fn)(struct m *m, struct timer *t);
 	void *arg;
-	uint32_t pos;		/* heap index */
+	uint32_t place;		/* in the heap */
 	uint32_t state;		/* the timer code's */
 	void *heap;		/* where it is queued */
 };
@@ -289,7 +289,8 @@ int timer_start(struct m *m, struct timer *t);
 int timer_start_apart(struct m *m, struct timer *t);
 
 /**
- * timer_stop - disarm. In a section, no lock held that @t->fn takes.
+ * timer_stop - disarm. In a section, no lock held that any timer's @fn takes: those that
+ *              are due are run one after the other.
  *
  * Return: true: @fn was to run (periodic: again), and will not. False: it has run, or
  * was not armed. If it is running now, this waits until it has returned, so @t may be

@@ -7,14 +7,15 @@
  * that looks for work looks at all Ps. p->next_when mirrors the heap's top for
  * those who look without the lock; the kernel reads it too.
  *
- * Locks: one per heap; two at once only in timers_move, in order of address. An
- * entry's index is kept in the timer, so that taking one out needs no search.
+ * Locks: one per heap; two at once only in timers_move, in order of address. A timer
+ * knows its place, and the place its entry, so that taking one out needs no search.
  *
  * States of a timer
  *
  *   REST      in no heap; its user may do anything with it
  *   QUEUED    in the heap t->heap
- *   RUNNING   in no heap, t->fn runs; the state alone is touched after that
+ *   RUNNING   in no heap, t->fn runs, or will when those taken out before have been
+ *             run; the state alone is touched after that
  *   AWAITED   as RUNNING, and timer_stop sleeps on the state
  *   TICKING   periodic: in the heap for its next time, while t->fn runs
  *
@@ -54,8 +55,9 @@ enum {
 	TIMER_TICKING,
 };
 
-#define HEAP_FIRST	256		/* entries: a page */
+#define HEAP_FIRST	256		/* entries */
 #define STOP_SPINS	100
+#define RUN_MOST	32		/* timers at once */
 
 /*
  * The earliest time at which some idle M wakes up by itself; 0: not known. A new
@@ -84,20 +86,38 @@ static void set_next_when(struct timers *ts)
 
 /* ------------------------------------------------------------------ the heap */
 
-static void heap_set(struct timers *ts, uint32_t i, struct timer_entry e)
+/* What moves. */
+struct entry {
+	int64_t when;
+	uint32_t place;
+};
+
+static struct entry heap_get(struct timers *ts, uint32_t i)
 {
-	ts->heap[i] = e;
-	e.t->pos = i;
+	return (struct entry){ .when = ts->heap[i].when, .place = ts->heap[i].place };
 }
 
-static void heap_up(struct timers *ts, uint32_t i, struct timer_entry e)
+static void heap_set(struct timers *ts, uint32_t i, struct entry e)
+{
+	ts->heap[i].when = e.when;
+	ts->heap[i].place = e.place;
+	ts->heap[e.place].pos = i;
+}
+
+/* The place of an entry's timer. */
+static struct timer_slot *heap_place(struct timers *ts, uint32_t i)
+{
+	return ts->heap + ts->heap[i].place;
+}
+
+static void heap_up(struct timers *ts, uint32_t i, struct entry e)
 {
 	while (i) {
 		uint32_t up = (i - 1) / 4;
 
 		if (ts->heap[up].when <= e.when)
 			break;
-		heap_set(ts, i, ts->heap[up]);
+		heap_set(ts, i, heap_get(ts, up));
 		i = up;
 	}
 	heap_set(ts, i, e);
@@ -113,14 +133,14 @@ static uint32_t heap_least_child(struct timers *ts, uint32_t i)
 	return least;
 }
 
-static void heap_down(struct timers *ts, uint32_t i, struct timer_entry e)
+static void heap_down(struct timers *ts, uint32_t i, struct entry e)
 {
 	while (i * 4 + 1 < ts->nr) {
 		uint32_t c = heap_least_child(ts, i);
 
 		if (e.when <= ts->heap[c].when)
 			break;
-		heap_set(ts, i, ts->heap[c]);
+		heap_set(ts, i, heap_get(ts, c));
 		i = c;
 	}
 	heap_set(ts, i, e);
@@ -128,8 +148,9 @@ static void heap_down(struct timers *ts, uint32_t i, struct timer_entry e)
 
 static void heap_remove(struct timers *ts, uint32_t i)
 {
-	struct timer_entry last = ts->heap[--ts->nr];
+	struct entry last = heap_get(ts, --ts->nr);
 
+	ts->heap[ts->nr].place = ts->heap[i].place;
 	if (i == ts->nr)
 		return;
 	if (i && last.when < ts->heap[(i - 1) / 4].when)
@@ -142,7 +163,7 @@ static void heap_remove(struct timers *ts, uint32_t i)
 static int heap_reserve(struct timers *ts, uint32_t room)
 {
 	uint32_t new_room = ts->room ? ts->room : HEAP_FIRST;
-	size_t size = sizeof(struct timer_entry);
+	size_t size = sizeof(struct timer_slot);
 	void *heap;
 
 	if (likely(room <= ts->room))
@@ -163,8 +184,13 @@ static int heap_reserve(struct timers *ts, uint32_t room)
 
 static void heap_add(struct timers *ts, struct timer *t, int64_t when)
 {
+	uint32_t place = ts->nr == ts->places ? ts->places++ : ts->heap[ts->nr].place;
+
+	t->place = place;
+	ts->heap[place].t = t;
+	ts->heap[place].periodic = t->period != 0;
 	__atomic_store_n(&t->heap, ts, __ATOMIC_RELAXED);
-	heap_up(ts, ts->nr++, (struct timer_entry){ .when = when, .t = t });
+	heap_up(ts, ts->nr++, (struct entry){ .when = when, .place = place });
 }
 
 /* ------------------------------------------------------------ start and stop */
@@ -219,7 +245,7 @@ static int enqueue(struct timers *ts, struct timer *t)
 	if (!ret) {
 		__atomic_store_n(&t->state, TIMER_QUEUED, __ATOMIC_RELAXED);
 		heap_add(ts, t, t->when);
-		ret = t->pos == 0;
+		ret = ts->heap[t->place].pos == 0;
 		if (ret)
 			set_next_when(ts);
 	}
@@ -263,10 +289,10 @@ static bool stop_queued(struct timers *ts, struct timer *t)
 	state = __atomic_load_n(&t->state, __ATOMIC_ACQUIRE);
 	found = queued(state) && __atomic_load_n(&t->heap, __ATOMIC_RELAXED) == ts;
 	if (found) {
-		bool first = t->pos == 0;
+		uint32_t pos = ts->heap[t->place].pos;
 
-		heap_remove(ts, t->pos);
-		if (first)
+		heap_remove(ts, pos);
+		if (!pos)
 			set_next_when(ts);
 		while (!__atomic_compare_exchange_n(&t->state, &state, state == TIMER_QUEUED ?
 						    TIMER_REST : TIMER_RUNNING, false,
@@ -337,46 +363,61 @@ static int64_t next_tick(int64_t when, int64_t period, int64_t now)
 	return period > INT64_MAX - next ? INT64_MAX : next + period;
 }
 
-static void take_out(struct timers *ts, struct timer *t)
+/* A timer lies on a stack, most of the time, below what is needed to wake its user. */
+static void prefetch(const struct timer *t)
 {
-	heap_remove(ts, 0);
-	__atomic_store_n(&t->state, TIMER_RUNNING, __ATOMIC_RELAXED);
+	for (int line = 0; line < 7; line++)
+		__builtin_prefetch((const char *)t + line * 64, 1);
+}
+
+/* The heap's first is due. */
+static struct timer *take_first(struct timers *ts, int64_t now)
+{
+	struct timer_slot *place = heap_place(ts, 0);
+	struct timer *t = place->t;
+	struct entry e;
+
+	prefetch(t);
+	if (place->periodic) {
+		e = heap_get(ts, 0);
+		e.when = next_tick(e.when, t->period, now);
+		heap_down(ts, 0, e);
+	} else {
+		heap_remove(ts, 0);
+	}
+	return t;
 }
 
 /* Return: false: it still runs for its last time. */
-static bool take_tick(struct timers *ts, struct timer *t, int64_t now)
+static bool start_run(struct timer *t)
 {
-	struct timer_entry e = ts->heap[0];
-
-	e.when = next_tick(e.when, t->period, now);
-	heap_down(ts, 0, e);
-	/* Acquire: this run of fn comes after the last one. */
-	return __atomic_exchange_n(&t->state, TIMER_TICKING, __ATOMIC_ACQUIRE) == TIMER_QUEUED;
-}
-
-/* The heap's first is due and is taken from there. Return: it, or NULL: not to be run. */
-static struct timer *take_first(struct timers *ts, int64_t now)
-{
-	struct timer *t = ts->heap[0].t;
-	bool run = true;
-
 	if (t->period)
-		run = take_tick(ts, t, now);
-	else
-		take_out(ts, t);
-	set_next_when(ts);
-	return run ? t : NULL;
+		/* Acquire: this run of fn comes after the last one. */
+		return __atomic_exchange_n(&t->state, TIMER_TICKING, __ATOMIC_ACQUIRE) ==
+		       TIMER_QUEUED;
+	__atomic_store_n(&t->state, TIMER_RUNNING, __ATOMIC_RELAXED);
+	return true;
 }
 
-static struct timer *take_due(struct timers *ts, int64_t now)
+/*
+ * Take out what is due, the first of it. With many timers each lies in memory that has not
+ * been touched for long: so that they are waited for together, none is looked at before
+ * all are on their way. Return: how many; those that are not to be run are NULL.
+ */
+static int take_due(struct timers *ts, int64_t now, struct timer *due[RUN_MOST])
 {
-	struct timer *t = NULL;
+	int n = 0;
 
 	rt_lock(&ts->lock);
-	while (!t && ts->nr && ts->heap[0].when <= now)
-		t = take_first(ts, now);
+	while (n < RUN_MOST && ts->nr && ts->heap[0].when <= now)
+		due[n++] = take_first(ts, now);
+	if (n)
+		set_next_when(ts);
+	for (int i = 0; i < n; i++)
+		if (!start_run(due[i]))
+			due[i] = NULL;
 	rt_unlock(&ts->lock);
-	return t;
+	return n;
 }
 
 /**
@@ -390,8 +431,9 @@ static struct timer *take_due(struct timers *ts, int64_t now)
 bool timers_run(struct m *m, struct gsched_proc *p, int64_t *now)
 {
 	int64_t when = __atomic_load_n(&p->next_when, __ATOMIC_RELAXED);
-	struct timer *t;
+	struct timer *due[RUN_MOST];
 	bool any = false;
+	int n;
 
 	if (!when)
 		return false;
@@ -399,9 +441,13 @@ bool timers_run(struct m *m, struct gsched_proc *p, int64_t *now)
 		*now = gs_now();
 	if (when - rt.clock_offset > *now)
 		return false;
-	while ((t = take_due(&p_local(p)->timers, *now))) {
-		run_one(m, t);
-		any = true;
+	while ((n = take_due(&p_local(p)->timers, *now, due))) {
+		for (int i = 0; i < n; i++) {
+			if (!due[i])
+				continue;
+			run_one(m, due[i]);
+			any = true;
+		}
 	}
 	return any;
 }
@@ -520,7 +566,7 @@ int timers_move(struct gsched_proc *from, struct gsched_proc *to)
 	err = heap_reserve(b, b->nr + a->nr);
 	if (!err) {
 		for (uint32_t i = 0; i < a->nr; i++)
-			heap_add(b, a->heap[i].t, a->heap[i].when);
+			heap_add(b, heap_place(a, i)->t, a->heap[i].when);
 		a->nr = 0;
 		/* In this order: for timers_next(). */
 		set_next_when(b);
@@ -538,7 +584,7 @@ void timers_end(void)
 		struct timers *ts = &p_local(rt.procs + i)->timers;
 
 		if (ts->room)
-			munmap(ts->heap, ts->room * sizeof(struct timer_entry));
+			munmap(ts->heap, ts->room * sizeof(*ts->heap));
 	}
 }
 
