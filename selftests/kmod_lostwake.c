@@ -121,8 +121,11 @@ static void *consumer(void *arg)
 	__u32 id, proc, reason;
 	int64_t deadline;
 
-	must(gs_register(&gs, &id) == 0);
-	must(gs_acquire(&gs, 0, &proc) == 0);
+	/* There are fewer Ps: its turn may not have come when all is over. */
+	if (gs_register(&gs, &id) || gs_acquire(&gs, 0, &proc)) {
+		must(__atomic_load_n(&ending, __ATOMIC_SEQ_CST));
+		return NULL;
+	}
 	while (!__atomic_load_n(&ending, __ATOMIC_SEQ_CST)) {
 		while (look_everywhere())
 			;
