@@ -20,7 +20,8 @@ help:
 	@echo 'make soak SECONDS=N [SEED=N] [ROUND=N] [CPUS=N] [KERNEL=debug]'
 	@echo '                     storms at random; ROUND: that round only'
 	@echo 'make check-sanitize  the library tests under TSan, and under ASan and UBSan'
-	@echo 'make bench           the benchmarks, in a virtual machine'
+	@echo 'make bench           the benchmarks and their peers, here and in virtual machines; a report'
+	@echo 'make check-insns     instructions of the library'\''s operations, against what is expected'
 	@echo 'make lint            checkpatch, sparse, W=1, clang-tidy, licenses'
 	@echo 'make check-valgrind  some of the library tests under valgrind'
 	@echo 'make models          check the models of some protocols exhaustively, with spin'
@@ -32,8 +33,8 @@ help:
 	@echo 'make uninstall       removes that'
 	@echo 'make clean           removes build/'
 	@echo
-	@echo 'check, check-debug, check-sanitize, check-valgrind, coverage, coverage-kmod, models,'
-	@echo 'fuzz, soak, lint, bench and demo install Debian packages that are missing.'
+	@echo 'check, check-debug, check-sanitize, check-valgrind, check-insns, coverage, coverage-kmod,'
+	@echo 'models, fuzz, soak, lint, bench and demo install Debian packages that are missing.'
 
 include userlib/Makefile
 include selftests/Makefile

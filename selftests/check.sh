@@ -6,8 +6,8 @@
 #
 #   check.sh [models | native | tsan | asan | valgrind | vm:KERNEL:CPUS | vm-kernel:KERNEL:CPUS |
 #            vm-delays:KERNEL:CPUS | vm-slow:KERNEL:CPUS | vm-slow-kmod:KERNEL:CPUS |
-#            vm-reload:KERNEL:CPUS | vm-slow-reload:KERNEL:CPUS | faults | vm-faults:CPUS |
-#            soak:KERNEL:CPUS:SECONDS]...
+#            vm-slow-part:KERNEL:CPUS | vm-reload:KERNEL:CPUS | vm-slow-reload:KERNEL:CPUS |
+#            faults | vm-faults:CPUS | soak:KERNEL:CPUS:SECONDS]...
 #
 # vm-kernel: without the tests of what the library does by itself; they know of the
 # kernel only what others test, so one kernel is enough for them
@@ -18,6 +18,7 @@
 # vm-reload: the tests that load the module many times, which the other machines leave out
 # vm-slow: as vm, for a kernel on which all takes ten times as long
 # vm-slow-kmod: only the tests that speak to the module themselves
+# vm-slow-part: those of all that need few minutes, and yet go everywhere in the module
 # faults: each allocation and user copy of the module fails in turn, see faults.sh
 # vm-faults: all tests, while the kernel fails at random, see faults_run.sh
 #
@@ -64,6 +65,12 @@ ask_the_kernel()
 of_the_module()
 {
 	grep -E '/kmod_|/fuzz$'
+}
+
+# Filter: what reaches most of the module in a time that continuous integration has.
+part()
+{
+	grep -E '/(kmod_(abi|block|close|enqueue|hold|hostile|limits|m|mmap|preempt|procs|ready|stops|trace)|lib_(blocking_stdio|preempt)|fuzz)$'
 }
 
 run_native()
@@ -175,6 +182,7 @@ stage()
 	vm-slow-reload:*) run_vm_reload "${1#vm-slow-reload:}" 10 ;;
 	vm-slow:*) run_vm "${1#vm-slow:}" cat 10 ;;
 	vm-slow-kmod:*) run_vm "${1#vm-slow-kmod:}" of_the_module 10 ;;
+	vm-slow-part:*) run_vm "${1#vm-slow-part:}" part 10 ;;
 	faults)	selftests/faults.sh ;;
 	vm-faults:*) run_vm_faults "${1#vm-faults:}" ;;
 	vm-delays:*) run_vm_delays "${1#vm-delays:}" ;;

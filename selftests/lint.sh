@@ -89,17 +89,27 @@ run_kbuild()
 
 run_clang_tidy()
 {
-	printf '%s\0' userlib/*.c userlib/samples/*.c selftests/*.c selftests/bench/*.c selftests/fuzz/*.c \
-		selftests/soak/*.c selftests/vm/*.c |
+	printf '%s\0' userlib/*.c userlib/samples/*.c selftests/*.c selftests/fuzz/*.c \
+		selftests/bench/*.c selftests/bench/*/*.c selftests/soak/*.c selftests/vm/*.c |
 	xargs -0 -n 1 -P "$(nproc)" sh -c 'clang-tidy --quiet "$0" -- -std=gnu11 -Wall -Wextra \
-		-Iuserlib/include -Iuapi -isystem build/kselftest 2>&1 |
+		-Iuserlib/include -Iuapi -Iselftests/bench -isystem build/kselftest 2>&1 |
 		{ ! grep -v "warnings* generated\.$"; }'
 }
 
 run_shellcheck()
 {
-	shellcheck -S warning selftests/*.sh selftests/*/*.sh userlib/samples/*.sh userlib/man/*.sh \
+	shellcheck -S warning selftests/*.sh selftests/*/*.sh selftests/bench/*/*.sh userlib/samples/*.sh userlib/man/*.sh \
 		selftests/vm/{alone,end,rc,splats} .ci/run
+}
+
+run_gofmt()
+{
+	local files
+
+	files=$(/usr/lib/go-1.19/bin/gofmt -l selftests/bench) && [ -z "$files" ] || {
+		echo "not as gofmt has it: $files"
+		return 1
+	}
 }
 
 # Every file that is or would be in git, but for the licenses' own texts.
@@ -123,5 +133,6 @@ check "kbuild 6.1: W=1, sparse" run_kbuild 6.1
 check "kbuild 6.12: W=1, sparse" run_kbuild 6.12
 check "clang-tidy" run_clang_tidy
 check "shellcheck" run_shellcheck
+check "gofmt" run_gofmt
 check "SPDX" run_spdx
 exit $failed

@@ -3,13 +3,14 @@
 #
 # Install from Debian's packages what a make target needs.
 #
-#   setup.sh [lib|modules|vm|kernel|check|sanitize|valgrind|models|lint|demo|bench]...
+#   setup.sh [lib|modules|vm|kernel|check|sanitize|valgrind|models|lint|demo|bench|insns]...
 #                                                         (default: check)
 #
 # When nothing is missing this only asks dpkg, and takes some milliseconds.
 # Two programs that guests run are extracted into the cache instead of being installed:
 # CACHE/nginx/usr/sbin/nginx, whose package would start a daemon on this machine, and
 # CACHE/gdb/usr/bin/gdb, the small one without Python, which excludes the other.
+# CACHE/go is Go's newest release, of Debian's development branch (bench).
 
 set -eu
 
@@ -27,6 +28,8 @@ tests="libcurl4-openssl-dev libsqlite3-dev"
 install="g++ pkgconf groff-base mandoc valgrind"
 # Libraries of gdb-minimal that are not always there.
 gdb_libs="libdebuginfod1 libexpat1 libgmp10 libipt2 libmpfr6 libreadline8 libxxhash0"
+# Those that the benchmarks compare with.
+peers="g++ libst-dev libboost-fiber-dev libuv1-dev liburing-dev golang-1.19-go wrk gnuplot-nox"
 lint="sparse clang-tidy shellcheck perl git xz-utils"
 
 say()
@@ -66,6 +69,9 @@ install_packages()
 }
 
 # extract NAME PROGRAM PACKAGE...: the packages into CACHE/NAME, which then has PROGRAM
+#
+# apt_options are given to apt-get.
+apt_options=()
 extract()
 {
 	local name=$1 program=$2 tmp deb
@@ -75,7 +81,7 @@ extract()
 	say "extracting $* into $cache/$name"
 	mkdir -p "$cache"
 	tmp=$(mktemp -d "$cache/$name.XXXXXX")
-	(cd "$tmp" && apt-get -q download "$@" >&2) || {
+	(cd "$tmp" && apt-get -q ${apt_options[@]+"${apt_options[@]}"} download "$@" >&2) || {
 		rm -rf "$tmp"
 		say "cannot download: $*"
 		return 1
@@ -90,6 +96,53 @@ extract()
 	[ -x "$cache/$name/$program" ]
 }
 
+# This machine's own sources of packages, with the development branch in the place of the
+# release $1: the same servers and keys. In apt's format of a line each, and in its other one.
+development_list()
+{
+	find /etc/apt -name '*.list' -exec sed -nE "s/^(deb .*) $1 main.*/\1 sid main/p" {} +
+}
+
+development_sources()
+{
+	find /etc/apt -name '*.sources' -exec awk -v release="$1" '
+		BEGIN { RS = ""; FS = "\n" }
+		$0 ~ "(^|\n)Suites:([^\n]* )?" release "( |\n|$)" {
+			for (i = 1; i <= NF; i++)
+				if ($i !~ /^(#|Suites:|Components:)/)
+					print $i
+			print "Suites: sid\nComponents: main\n"
+		}' {} +
+}
+
+# Go's newest release, into CACHE/go. Lists and state of its own, kept for a day: this
+# machine's packages stay what they are.
+extract_newest_go()
+{
+	local own=$cache/apt-sid sources release version
+
+	! compgen -G "$cache/go/usr/lib/go-*/bin/go" >/dev/null || return 0
+	release=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
+	mkdir -p "$own"/{lists,archives}/partial
+	sources=$own/sid.list
+	development_list "$release" >"$sources"
+	if [ ! -s "$sources" ]; then
+		sources=$own/sid.sources
+		development_sources "$release" >"$sources"
+	fi
+	[ -s "$sources" ] || return
+	apt_options=(-o "Dir::Etc::sourcelist=$sources" -o Dir::Etc::sourceparts=-
+		-o "Dir::State::lists=$own/lists" -o "Dir::Cache=$own"
+		-o Dir::State::status=/dev/null -o Acquire::Languages=none)
+	if [ -z "$(find "$own/lists" -name '*_Packages*' -mtime -1)" ]; then
+		apt-get -q "${apt_options[@]}" update >&2 || return
+	fi
+	version=$(apt-cache "${apt_options[@]}" depends golang-go |
+		sed -nE 's/^ *Depends: golang-([0-9.]+)-go$/\1/p')
+	[ -n "$version" ] || return
+	extract go "usr/lib/go-$version/bin/go" "golang-$version-go" "golang-$version-src"
+}
+
 [ $# -gt 0 ] || set -- check
 command -v dpkg-query >/dev/null || {
 	say "this machine has no dpkg; please install: $modules $vm"
@@ -97,7 +150,7 @@ command -v dpkg-query >/dev/null || {
 }
 
 want=
-nginx=no gdb=no
+nginx=no gdb=no go=no
 for what in "$@"; do
 	case $what in
 	lib)		want="$want $lib" ;;
@@ -108,8 +161,9 @@ for what in "$@"; do
 	sanitize)	want="$want $lib $tests xz-utils"; nginx=yes ;;	# gcc has the sanitizers
 	valgrind)	want="$want $lib $tests valgrind xz-utils"; nginx=yes ;;
 	models)		want="$want $lib spin" ;;
-	lint)		want="$want $modules $lint" ;;
-	bench)		want="$want $modules $vm" ;;
+	lint)		want="$want $modules $lint $peers" ;;
+	bench)		want="$want $modules $vm $peers"; go=yes ;;
+	insns)		want="$want $lib valgrind" ;;
 	demo)		want="$want $modules $vm"; nginx=yes ;;
 	*)		say "unknown: $what"; exit 2 ;;
 	esac
@@ -126,3 +180,4 @@ if [ -n "$packages" ]; then
 fi
 [ $nginx = no ] || extract nginx usr/sbin/nginx nginx nginx-common
 [ $gdb = no ] || extract gdb usr/bin/gdb gdb-minimal
+[ $go = no ] || extract_newest_go || say "no newer Go: the benchmarks do without"

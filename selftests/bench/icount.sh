@@ -44,10 +44,11 @@ chmod +x "$tmp/qemu-system-x86_64"
 
 files=()
 for program; do
-	files+=(-f "build/bench/$program")
+	cp "build/bench/$program/gsched" "$tmp/$program"
+	files+=(-f "$tmp/$program")
 done
 # shellcheck disable=SC2016 # it is the guest's shell that expands
 PATH=$tmp:$PATH selftests/vm.sh -k 6.1 -c 1 -t 1200 "${load[@]}" "${files[@]}" -- sh -c '
 	for p; do
-		GSCHED_BACKEND=module "./$p" || exit
+		GSCHED_BACKEND=module "./$p" 1 || exit
 	done' sh "$@"
