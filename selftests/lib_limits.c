@@ -156,8 +156,8 @@ TEST(no_thread_while_it_runs)
 	test_as_some_user(_metadata, run_with_few_threads);
 }
 
-#define STEP	(20 * MS)	/* 61 of them: more than a second */
-#define SOON	(400 * MS)
+#define STEP	(20 * MS * slowness())	/* 61 of them: more than a second */
+#define SOON	(400 * MS * slowness())
 
 static int pipe_fds[2];
 static int64_t written, has_read;
@@ -207,6 +207,82 @@ static void run_with_one_thread(void)
 TEST(events_without_a_thread_for_them)
 {
 	test_as_some_user(_metadata, run_with_one_thread);
+}
+
+static int blocker_state;
+enum { BLOCKER_RUNS = 1, BLOCKER_BLOCKS, BLOCKER_IS_BLOCKED, BLOCKER_IS_BACK };
+
+/* Its P is the reader's last one. */
+static void block_beside_reader(void *arg)
+{
+	struct timespec ts = { .tv_sec = 5 * slowness() };
+
+	__atomic_store_n(&blocker_state, BLOCKER_RUNS, __ATOMIC_RELEASE);
+	while (__atomic_load_n(&blocker_state, __ATOMIC_ACQUIRE) != BLOCKER_BLOCKS)
+		;
+	go(read_byte, arg);
+	gs_yield();
+	__atomic_store_n(&blocker_state, BLOCKER_IS_BLOCKED, __ATOMIC_RELEASE);
+	nanosleep(&ts, NULL);
+	__atomic_store_n(&blocker_state, BLOCKER_IS_BACK, __ATOMIC_RELEASE);
+	gs_wg_done(arg);
+}
+
+static bool blocker_is(int state)
+{
+	return __atomic_load_n(&blocker_state, __ATOMIC_ACQUIRE) == state;
+}
+
+static void await_blocker(int state)
+{
+	while (!blocker_is(state))
+		;
+}
+
+/*
+ * Of two Ms one is blocked and the other has always something to do, while a P is idle:
+ * who takes what comes for the one that is blocked?
+ */
+static void one_is_blocked(void)
+{
+	gs_wg wg = GS_WG_INIT;
+
+	CHECK_EQ(0, pipe2(pipe_fds, O_NONBLOCK | O_CLOEXEC));
+	gs_wg_add(&wg, 2);
+	go(block_beside_reader, &wg);
+	await_blocker(BLOCKER_RUNS);
+	limit(RLIMIT_NPROC, 1);
+	gs_set_maxprocs(3);
+	__atomic_store_n(&blocker_state, BLOCKER_BLOCKS, __ATOMIC_RELEASE);
+	await_blocker(BLOCKER_IS_BLOCKED);
+	for (int i = 0; !has_read && blocker_is(BLOCKER_IS_BLOCKED); i++) {
+		int64_t end = gs_now() + MS;
+
+		while (gs_now() < end)
+			;
+		if (i == 100) {
+			written = gs_now();
+			CHECK_EQ(1, write(pipe_fds[1], "", 1));
+		}
+		gs_yield();
+	}
+	CHECK(has_read);
+	CHECK(blocker_is(BLOCKER_IS_BLOCKED));
+	printf("# %d threads; read after %lld ms\n", threads(),
+	       (long long)((has_read - written) / MS));
+	fflush(stdout);
+	gs_wg_wait(&wg);
+	unlimit(RLIMIT_NPROC);
+}
+
+static void run_with_one_blocked(void)
+{
+	CHECK_EQ(0, run_on(2, one_is_blocked));
+}
+
+TEST(events_for_one_who_is_blocked)
+{
+	test_as_some_user(_metadata, run_with_one_blocked);
 }
 
 /* -------------------------------------------------------------------- memory */

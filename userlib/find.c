@@ -201,24 +201,22 @@ static void rescue_from(struct m *m, struct gsched_proc *p)
 }
 
 /*
- * Ms that find nothing to do look at dead Ps as at any other. Where nobody ever gets
- * to that, those with work of their own do it now and then, at one at a time: there
- * may be a thousand.
+ * Ms that find nothing to do look at dead Ps as at any other, and at inboxes whose owners
+ * are blocked. Where nobody ever gets to that, because there can be no more Ms, those with
+ * work of their own do it now and then, at one P at a time: there may be a thousand.
  */
 static void rescue(struct m *m)
 {
-	uint32_t first = __atomic_load_n(&rt.shared->nr_procs, __ATOMIC_RELAXED);
-	uint32_t n = seen_procs();
 	struct p_local *l = p_local(m_proc(m));
 	struct gsched_proc *p;
 
-	if (first >= n)
-		return;
-	if (l->rescue < first || l->rescue >= n)
-		l->rescue = first;
+	if (l->rescue >= seen_procs())
+		l->rescue = 0;
 	p = rt.procs + l->rescue++;
 	if (__atomic_load_n(&p->state, __ATOMIC_RELAXED) == GSCHED_P_DEAD)
 		rescue_from(m, p);
+	else
+		inbox_drain(m, p);
 }
 
 /* ------------------------------------------------------------------ attention */

@@ -60,7 +60,7 @@ struct p_local {
 	struct trace_ring *trace;
 	uint32_t trace_busy;
 	uint32_t old_turn;		/* head + 1 after a G that has waited runs */
-	uint32_t rescue;		/* the dead P to look at next */
+	uint32_t rescue;		/* the P to look at next */
 	uint32_t now;			/* the time, see coarse.h, a while ago */
 	bool traced;			/* events are recorded, or times accounted */
 
