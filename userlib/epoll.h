@@ -63,6 +63,7 @@ struct epoll_be {
 	uint32_t made_procs;		/* Ps that exist or did */
 	uint32_t nr_sleepers;		/* Ms in idle() */
 	struct sleeper *sleepers;
+	int64_t spare_since;		/* there has always been an M too many, 0: not so */
 	uint32_t token;			/* the P + 1 that the next one takes */
 	struct wanter *wanters, **last_wanter;	/* those who came first, first */
 	bool wanter_served;		/* the last free P went to one of them */
@@ -70,7 +71,7 @@ struct epoll_be {
 	uint32_t nr_ms, free_ms[MAX_MS], nr_free_ms;
 
 	uint32_t monitor;		/* futex: changes to wake the monitor */
-	uint32_t nr_idles;		/* calls of idle() */
+	uint32_t nr_waits;		/* Ms have gone to wait for events so often */
 	bool spawn_wanted, spawn_pending;
 
 	struct watch *watch;		/* [MAX_SLOTS] */

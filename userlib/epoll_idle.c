@@ -332,15 +332,51 @@ static int64_t earlier(int64_t a, int64_t b)
 
 /* When an idle M asks whether it is one too many. */
 struct leave {
-	int64_t when;			/* 0: never */
+	int64_t begun;			/* 0: it never asks, nor do others */
+	int64_t when;
 	int64_t pause;
 };
 
 static struct leave leave_begin(void)
 {
-	int64_t pause = settings.leave_ms * 1000000LL;
+	int64_t pause = settings.leave_ms * 1000000LL, now;
 
-	return (struct leave){ .when = pause ? gs_now() + pause : 0, .pause = pause };
+	if (!pause)
+		return (struct leave){ 0 };
+	now = gs_now();
+	return (struct leave){ .begun = now, .when = now + pause, .pause = pause };
+}
+
+/*
+ * Ms that take turns at timers and messages all sleep, but none for long. So it is also
+ * remembered since when there has always been one more than all Ps can use, and one to
+ * take the next turn. Locked, the Ms counted are those that sleep from the first call to
+ * the second.
+ */
+static bool spare(void)
+{
+	return ep.nr_sleepers > rt.shared->nr_idle + 1;
+}
+
+static void spare_begin(int64_t now)
+{
+	if (spare() && !ep.spare_since)
+		ep.spare_since = now;
+}
+
+static void spare_end(void)
+{
+	if (!spare())
+		ep.spare_since = 0;
+}
+
+/* Return: @leave's M is that one; the next has to be seen anew. */
+static bool spare_leaves(const struct leave *leave)
+{
+	if (!ep.spare_since || leave->begun - ep.spare_since < leave->pause)
+		return false;
+	ep.spare_since = leave->begun;
+	return true;
 }
 
 /*
@@ -351,8 +387,10 @@ static bool too_many(struct leave *leave)
 {
 	int64_t now;
 
-	if (!leave->when)
+	if (!leave->begun)
 		return false;
+	if (spare_leaves(leave))
+		return true;
 	now = gs_now();
 	if (now < leave->when)
 		return false;
@@ -372,9 +410,9 @@ int epoll_idle(struct m *m, int64_t deadline, uint32_t *reason)
 	int n = 0, err = 0;
 
 	rt_lock(&ep.lock);
-	ep.nr_idles++;
 	sleeper_add(&self);
 	proc_give_up(m);
+	spare_begin(leave.begun);
 	/* Those that have gone are not idle, but that costs no more than a barrier. */
 	others = rt.shared->nr_idle != ep.made_procs;
 	rt_unlock(&ep.lock);
@@ -403,11 +441,13 @@ int epoll_idle(struct m *m, int64_t deadline, uint32_t *reason)
 		if (self.until == FOR_ALL)
 			deadline = earlier(deadline, timers_next());
 		self.until = deadline;
+		ep.nr_waits++;
 		rt_unlock(&ep.lock);
 		n = wait_events(ev, earlier(deadline, leave.when));
 		late = deadline && gs_now() >= deadline;
 	}
 	sleeper_del(&self);
+	spare_end();
 	if (ep.down)
 		err = -ESHUTDOWN;
 	rt_unlock(&ep.lock);

@@ -39,38 +39,43 @@ static void sweep(void)
 	rt_unlock(&ep.lock);
 }
 
+/* The monitor's own, and stays while it makes an M. */
 struct pace {
-	uint32_t idles;			/* ep.nr_idles at the last tick */
-	int64_t next_sweep;
+	uint32_t waits;			/* ep.nr_waits at the last tick */
+	int64_t next_tick, next_sweep;
 };
 
+static struct pace pace;
+
 /* Return: when to look again, 0: when a descriptor is registered. */
-static int64_t tick(struct pace *pace)
+static int64_t tick(void)
 {
-	int64_t now = gs_now();
+	int64_t now;
 	bool busy, still;
 
-	rt_lock(&ep.lock);
-	busy = !rt.shared->nr_idle || !ep.nr_sleepers;
-	still = busy && ep.nr_idles == pace->idles;
-	pace->idles = ep.nr_idles;
-	rt_unlock(&ep.lock);
 	if (!__atomic_load_n(&ep.nr_open, __ATOMIC_RELAXED))
 		return 0;
+	now = gs_now();
+	if (now < pace.next_tick)
+		return pace.next_tick;
+	rt_lock(&ep.lock);
+	busy = !rt.shared->nr_idle || !ep.nr_sleepers;
+	still = busy && ep.nr_waits == pace.waits;
+	pace.waits = ep.nr_waits;
+	rt_unlock(&ep.lock);
 	if (still)
 		poll_events(GSCHED_NONE);
-	if (now >= pace->next_sweep) {
+	if (now >= pace.next_sweep) {
 		sweep();
-		pace->next_sweep = now + SWEEP_TIME;
+		pace.next_sweep = now + SWEEP_TIME;
 	}
-	return busy ? now + TICK : pace->next_sweep;
+	pace.next_tick = busy ? now + TICK : pace.next_sweep;
+	return pace.next_tick;
 }
 
 /** epoll_spawner - backend.spawner */
 int epoll_spawner(bool failed)
 {
-	struct pace pace = { 0 };
-
 	for (;;) {
 		uint32_t seen = __atomic_load_n(&ep.monitor, __ATOMIC_ACQUIRE);
 		bool wanted, down;
@@ -87,6 +92,6 @@ int epoll_spawner(bool failed)
 			return -ESHUTDOWN;
 		if (wanted)
 			return 0;
-		futex_wait(&ep.monitor, seen, tick(&pace));
+		futex_wait(&ep.monitor, seen, tick());
 	}
 }
