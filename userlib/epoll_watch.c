@@ -176,11 +176,10 @@ static int register_locked(int fd, uint32_t *slot)
 	if (err == -EEXIST && ep.slot_of[fd]) {
 		/* What epoll knows may be the slot of an older registration. */
 		*slot = ep.slot_of[fd] - 1;
-		watch_ctl(EPOLL_CTL_MOD, *slot);
+		if (watch_ctl(EPOLL_CTL_MOD, *slot))
+			err = -EAGAIN;
 	} else if (err == -EEXIST) {
-		err = watch_ctl(EPOLL_CTL_MOD, s);
-		if (err == -ENOENT)
-			err = -EAGAIN;	/* it means another file than just now */
+		err = watch_ctl(EPOLL_CTL_MOD, s) ? -EAGAIN : 0;
 	}
 	if (err) {
 		ep.watch[s].open = false;

@@ -78,8 +78,6 @@ int fd_watch(struct gs_fd *e, int fd, unsigned int dir)
 	uint32_t slot;
 	int ret;
 
-	if (!(fd_facts(e) & FD_LOOKED))
-		fd_look(e, fd);
 	gs_mutex_lock(&e->reg);
 	ret = rt.backend->fd_register(fd, &slot);
 	if (ret == -EEXIST)
@@ -92,6 +90,9 @@ int fd_watch(struct gs_fd *e, int fd, unsigned int dir)
 		__atomic_store_n(&e->slot[dir], slot + 1, __ATOMIC_SEQ_CST);
 	}
 	gs_mutex_unlock(&e->reg);
+	/* Of what has been registered, or later: if that is another file, its slot says so. */
+	if (!(fd_facts(e) & FD_LOOKED))
+		fd_look(e, fd);
 	if (ret == -ESHUTDOWN) {
 		call_begin();
 		fatal("the module's context is gone: was a copy of its descriptor closed?");
