@@ -12,8 +12,8 @@
  * ticks      constant
  *
  * @lock keeps starts and stops apart. It is taken before the channel's lock, and held
- * while timer_stop waits for fire(), which takes the channel's lock only: the one case
- * of two objects' locks at once.
+ * while timer_stop waits for fire(), which takes the channel's lock only, and for what
+ * other timers call: the one case of two objects' locks at once.
  *
  * A timer is armed in the runtime whose number is @epoch. If that has ended the timer is
  * at rest whatever its state says, and the heap that it was in is gone.

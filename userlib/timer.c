@@ -57,7 +57,7 @@ enum {
 
 #define HEAP_FIRST	256		/* entries */
 #define STOP_SPINS	100
-#define RUN_MOST	32		/* timers at once */
+#define RUN_MOST	8		/* timers at once */
 
 /*
  * The earliest time at which some idle M wakes up by itself; 0: not known. A new
