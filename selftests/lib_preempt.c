@@ -253,7 +253,7 @@ TEST(sleeper_beside_two_hogs)
 /* -------------------------------------------------------------- nobody is starved */
 
 /* Far more than it takes, far less than for ever. */
-#define SOON (2000 * MS)
+#define SOON (2000 * MS * slowness())
 
 static int64_t ran_at;
 
