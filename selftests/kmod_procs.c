@@ -121,6 +121,30 @@ TEST_F(one, yield)
 	ASSERT_EQ(0, actor_end(self->a));
 }
 
+/* Those that let each other have it do not starve its queue. */
+TEST_F(one, queue_has_its_turn)
+{
+	struct actor *turn[] = { self->a, self->b, self->c };
+	struct actor *idle = actor_start_m(&self->gs), *next;
+	int64_t end = now_ns() + PATIENCE_NS;
+
+	actor_begin_idle(idle);
+	ASSERT_EQ(0, actor_do(turn[0], act_acquire));
+	actor_begin_acquire(turn[1]);
+	__atomic_store_n(&self->gs.procs[0].tail, 1, __ATOMIC_RELEASE);
+	for (int i = 0; !actor_ended(idle) && now_ns() < end; i++) {
+		next = turn[(i + 1) % 3];
+		actor_begin_acquire(turn[(i + 2) % 3]);
+		ASSERT_EQ(0, actor_do(turn[i % 3], act_release));
+		ASSERT_TRUE(eventually(actor_ended(next) || actor_ended(idle)));
+		if (actor_ended(next))
+			ASSERT_EQ(0, actor_end(next));
+	}
+	ASSERT_TRUE(actor_ended(idle));
+	EXPECT_EQ(0, actor_end(idle));
+	EXPECT_EQ((__u32)GSCHED_IDLE_WORK, idle->reason);
+}
+
 /* --------------------------------------------------------------- bound, stress */
 
 struct bound {

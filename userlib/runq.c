@@ -327,7 +327,7 @@ static void make_exclusive(struct gsched_proc *p)
 		;
 	if (__atomic_load_n(&p_local(p)->thieves, __ATOMIC_SEQ_CST))
 		set_shared(p);
-	runq_end(p);
+	runq_end_push(p);
 }
 
 /**
