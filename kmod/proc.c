@@ -273,8 +273,8 @@ void gs_p_take(struct gs_ctx *ctx, struct gs_m *m)
  * @wk:  gets the M that has the P now
  *
  * Under the lock. If an M waits the P goes to one, or to an idle one for its queue, as
- * gs_pick() finds; else it is idle, or dead if its number has gone. Return: the P if nobody has it, else NULL. Nobody minds its timers
- * then.
+ * gs_pick() finds; else it is idle, or dead if its number has gone. Return: the P if
+ * nobody has it, else NULL. Nobody minds its timers then.
  */
 struct gs_p *gs_p_pass(struct gs_ctx *ctx, struct gs_m *m, struct gs_wakeup *wk)
 {
