@@ -674,7 +674,7 @@ static void *fork_thread(void *arg)
 /* Another thread starts and ends runtimes, or tries, as fast as it can. */
 static void fork_while(void (*starts)(void), bool possible)
 {
-	int64_t end = gs_now() + 1500 * MS;
+	int64_t end = gs_now() + 750 * MS;
 	pthread_t thread;
 
 	fork_over = false;
@@ -793,8 +793,8 @@ TEST_F_TIMEOUT(procs, fork_in_locks, 60)
 	if (SANITIZED)
 		SKIP(return, "a sanitizer's own locks may be another thread's at the fork");
 	start(variant->n);
-	fork_beside(go_some, 3000 * MS);
-	fork_beside(trace_once, 1000 * MS);
+	fork_beside(go_some, 1500 * MS);
+	fork_beside(trace_once, 500 * MS);
 	EXPECT_EQ(0, gs_stop());
 }
 
