@@ -238,7 +238,9 @@ struct gsched_shared {
  *		the bit stands for.
  * @owner:	the M that holds the P, or GSCHED_NONE. Written by K.
  * @steps:	counts scheduling steps; odd while the owner is changing the run
- *		queue. Written by owner with plain stores, read by any; hint.
+ *		queue. A change without a look for the next G is no step, and leaves
+ *		it as it was: to K a step means that the queue has been served.
+ *		Written by owner with plain stores, read by any; hint.
  * @next_when:	when the first timer of this P is due, 0: none. Written by owner
  *		or under the library's timer lock; hint.
  * @head:	run queue head: index in the low 32 bits, the library's mode in
@@ -651,8 +653,9 @@ struct gsched_fd {
 /*
  * GSCHED_IOC_RELEASE (no argument): give the P up and go on without one. Fails
  * with -ESRCH if the caller is no M of this context. The P goes to an M that
- * waits for one, else it is idle, and if any queue shows work an idle M is woken,
- * or the spawner asked for one.
+ * waits for one, or to an idle M if it is the turn of the Gs in the P's queues.
+ * If no M waits it is idle, and if any queue shows work an idle M is woken, or
+ * the spawner asked for one.
  */
 
 #endif /* _UAPI_LINUX_GSCHED_H */
