@@ -510,6 +510,7 @@ int gs_ioc_times(struct gs_ctx *ctx, void *arg);
 bool gs_has_work(struct gs_ctx *ctx);
 bool gs_fresh_work(struct gs_ctx *ctx, struct gs_p *p, u64 now);
 struct gs_m *gs_pick_held(struct gs_ctx *ctx, u64 now);
+struct gs_m *gs_pick_released(struct gs_ctx *ctx, struct gs_p *p, u64 now);
 struct gs_m *gs_pick(struct gs_ctx *ctx, struct gs_p *p, u64 now);
 void gs_p_give(struct gs_ctx *ctx, struct gs_p *p, struct gs_m *m, struct gs_wakeup *wk);
 

@@ -139,6 +139,24 @@ struct gs_m *gs_pick(struct gs_ctx *ctx, struct gs_p *p, u64 now)
 			     now);
 }
 
+/**
+ * gs_pick_released - the M to which a P goes that its owner gives up
+ * @ctx: the context
+ * @p:   the P
+ * @now: the time
+ *
+ * Under the lock. An owner that makes steps serves the queue by itself. Those that give
+ * the P to one another without must not starve it. Return: the M, or NULL if none waits.
+ */
+struct gs_m *gs_pick_released(struct gs_ctx *ctx, struct gs_p *p, u64 now)
+{
+	bool waits = ctx->nr_waiting_ms || ctx->nr_hogs;
+
+	if (waits && gs_waited(&p->claim, now) >= ctx->slice)
+		return gs_pick(ctx, p, now);
+	return gs_pick_held(ctx, now);
+}
+
 /* A runner shall look first at what it was woken for, not at the queue. */
 static void gs_say_why(struct gs_ctx *ctx, struct gs_p *p)
 {

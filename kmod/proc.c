@@ -273,13 +273,13 @@ void gs_p_take(struct gs_ctx *ctx, struct gs_m *m)
  * @wk:  gets the M that has the P now
  *
  * Under the lock. If an M waits the P goes to one, or to an idle one for its queue, as
- * gs_pick() finds; else it is idle, or dead if its number has gone. Return: the P if
+ * gs_pick_released() finds; else it is idle, or dead if its number has gone. Return: the P if
  * nobody has it, else NULL. Nobody minds its timers then.
  */
 struct gs_p *gs_p_pass(struct gs_ctx *ctx, struct gs_m *m, struct gs_wakeup *wk)
 {
-	struct gs_m *next = NULL;
 	struct gs_p *p = m->p;
+	struct gs_m *next;
 
 	m->owed = false;
 	if (!p)
@@ -289,9 +289,7 @@ struct gs_p *gs_p_pass(struct gs_ctx *ctx, struct gs_m *m, struct gs_wakeup *wk)
 		gs_p_set_dead(p);
 		return p;
 	}
-	/* Whoever gives a P up over and over, for those that wait, must not starve its queue. */
-	if (ctx->nr_waiting_ms || ctx->nr_hogs)
-		next = gs_pick(ctx, p, ktime_get_mono_fast_ns());
+	next = gs_pick_released(ctx, p, ktime_get_mono_fast_ns());
 	if (!next) {
 		gs_p_set_idle(ctx, p);
 		return p;
