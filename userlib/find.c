@@ -140,7 +140,7 @@ void m_idle(struct m *m)
 	timers_sleep_end(deadline);
 	m->leaving = err;
 	m->spinning = !err && reason == GSCHED_IDLE_WORK;
-	/* An owner that gives its P up by itself leaves no work there. */
+	/* An owner that gives its P up leaves no work there, unless it is pinned. */
 	m->took_over = !err && runq_has_work(m_proc(m));
 }
 

@@ -399,8 +399,11 @@ ARCH_SWITCHES void gs_yield(void)
 	p = m_proc(m);
 	runq_begin(p);
 	if (unlikely(!runq_quiet(p) || !p_local(p)->countdown || m_g(m)->pinned)) {
-		/* If a G is looked for there, that is a bracket of its own. */
-		runq_end_push(p);
+		/* A pinned G does not look for another one. */
+		if (m_g(m)->pinned)
+			runq_end_push(p);
+		else
+			runq_end(p);
 		m = yield_slow(m, NULL);
 		sec_leave_quiet(m);
 		return;
