@@ -726,13 +726,14 @@ static void hog_inside(struct player *p)
 		must(gs_acquire(gs, 0, &proc) == 0);
 }
 
+/* At least until one of them was preempted: on a slow machine few run for a slice. */
 static int hog_for_a_while(struct player *p)
 {
 	struct gs *gs = &p->race->gs;
 	__u32 proc;
 
 	must(gs_acquire(gs, 0, &proc) == 0);
-	for (unsigned int i = 0; i < scaled(150); i++) {
+	for (unsigned int i = 0; i < scaled(150) || !gs_counter(gs, "preempts"); i++) {
 		section_leave(gs, id_of(p));
 		hog_outside(p);
 		must(load32(&gs->ms[id_of(p)].proc) != GSCHED_NONE);
@@ -773,7 +774,6 @@ TEST_F_TIMEOUT(preempt, hogs, 60)
 		player_begin(&r->player[i]);
 	for (int i = MAX_PLAYERS - 1; i >= 0; i--)
 		player_end_late(&r->player[i]);
-	EXPECT_LT(0UL, gs_counter(&r->gs, "preempts"));
 }
 
 /* It is wanted by others before it has slept at all. */
