@@ -3,7 +3,9 @@
 #include "lib_stderr.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 
 static int order[600], nr_order;
@@ -189,6 +191,75 @@ TEST_GO(readiness_not_starved)
 	gs_wg_wait(&wg);
 	gs_close(fd[0]);
 	gs_close(fd[1]);
+}
+
+/*
+ * More descriptors are ready than the ring holds, and as fast as Gs are done with some,
+ * others are: who was pushed out of the ring must not wait until that ends.
+ */
+#define PAIRS	400		/* two descriptors each: below the usual limit of 1,024 */
+#define ROUNDS	50
+
+struct pair {
+	int fd[2];
+	int rounds;
+	gs_wg *wg;
+};
+
+static int rounds_left;
+
+static void serve(void *arg)
+{
+	struct pair *p = arg;
+	char c;
+
+	while (gs_read(p->fd[1], &c, 1) == 1 && gs_write(p->fd[1], &c, 1) == 1)
+		p->rounds++;
+	gs_wg_done(p->wg);
+}
+
+static void ask(void *arg)
+{
+	struct pair *p = arg;
+	char c = 'x';
+
+	while (__atomic_fetch_sub(&rounds_left, 1, __ATOMIC_RELAXED) > 0) {
+		CHECK_EQ(1, gs_write(p->fd[0], &c, 1));
+		CHECK_EQ(1, gs_read(p->fd[0], &c, 1));
+	}
+	gs_close(p->fd[0]);
+	gs_wg_done(p->wg);
+}
+
+static void crowd(void)
+{
+	static struct pair pair[PAIRS];
+	gs_wg wg = GS_WG_INIT;
+	int i, least = INT_MAX;
+
+	rounds_left = PAIRS * ROUNDS;
+	gs_wg_add(&wg, 2 * PAIRS);
+	for (i = 0; i < PAIRS; i++) {
+		pair[i] = (struct pair){ .wg = &wg };
+		CHECK_EQ(0, socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair[i].fd));
+		go(serve, pair + i);
+		go(ask, pair + i);
+	}
+	gs_wg_wait(&wg);
+	for (i = 0; i < PAIRS; i++) {
+		if (pair[i].rounds < least)
+			least = pair[i].rounds;
+		gs_close(pair[i].fd[1]);
+	}
+	printf("# %d of %d rounds\n", least, ROUNDS);
+	fflush(stdout);
+	CHECK(least > ROUNDS / 4);
+}
+
+/* One P: several that share the work do so as it comes. */
+TEST(crowd_takes_turns)
+{
+	EXPECT_EQ(0, run_on(1, crowd));
 }
 
 /* Two Gs that make each other ready take runnext from one another: others run too. */

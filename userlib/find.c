@@ -3,7 +3,7 @@
  * find.c: an M looks for a G to run.
  *
  * The order is that of the Go scheduler: now and then the rest of the world first
- * (a look around), else the P's own queue, the global queue, descriptors, other
+ * (a look around), else the P's own queue, timers, the global queue, descriptors, other
  * Ps' queues, and if all that is empty the M idles.
  *
  * An M that looks at other Ps' queues spins: shared->nr_spinning counts it, and as
@@ -219,6 +219,18 @@ static void rescue(struct m *m)
 		inbox_drain(m, p);
 }
 
+/*
+ * Then events wait where they are, in the order in which they came; but no longer than a
+ * step of the coarse clock, 17 ms. In the ring they would push others out into the global
+ * queue, which as long as the ring does not get empty has one turn in 61: a descriptor
+ * that got there once would hardly ever have its turn again beside as many others as fill
+ * the ring.
+ */
+static bool has_plenty(struct gsched_proc *p)
+{
+	return runq_len(p) >= RUNQ_HALF || global_len();
+}
+
 /* ------------------------------------------------------------------ attention */
 
 #define ATTN_HERE (GSCHED_ATTN_PREEMPT | GSCHED_ATTN_SLICE | GSCHED_ATTN_INBOX | \
@@ -249,7 +261,7 @@ static void attend(struct m *m, uint32_t bits)
 	uint32_t old = runq_len(p);
 	int64_t now = 0;
 
-	if (bits & GSCHED_ATTN_INBOX)
+	if (bits & GSCHED_ATTN_INBOX && !has_plenty(p))
 		inbox_drain(m, p);
 	if (bits & GSCHED_ATTN_TIMER) {
 		timers_run(m, p, &now);
@@ -279,26 +291,30 @@ static void give_up(struct m *m, uint32_t bits)
 
 /*
  * The 61st step: a P whose own queue never gets empty must not forget the global
- * queue, its inbox, its timers and the descriptors.
+ * queue, its inbox, its timers and the descriptors. @events: even if it has plenty.
  */
-static void look_here(struct m *m)
+static void look_here(struct m *m, bool events)
 {
 	struct gsched_proc *p = m_proc(m);
+	struct p_local *l = p_local(p);
+	uint32_t then = l->now;
 	int64_t now = 0;
 
-	p_local(p)->countdown = LOOK_AROUND - 1;
-	p_local(p)->now = coarse_now();
+	l->countdown = LOOK_AROUND - 1;
+	l->now = coarse_now();
 	runq_calm(p);
-	if (rt.backend->poll)
-		rt.backend->poll(m, POLL_INTERVAL);
-	inbox_drain(m, p);
+	if (events || !has_plenty(p) || l->now != then) {
+		if (rt.backend->poll)
+			rt.backend->poll(m, POLL_INTERVAL);
+		inbox_drain(m, p);
+		rescue(m);
+	}
 	timers_run(m, p, &now);
-	rescue(m);
 }
 
-static struct g *look_around(struct m *m)
+static struct g *look_around(struct m *m, bool events)
 {
-	look_here(m);
+	look_here(m, events);
 	return global_take(m, 1);
 }
 
@@ -313,7 +329,7 @@ static struct g *pick_after_hog(struct m *m)
 	struct g *g;
 
 	m->took_over = false;
-	g = look_around(m);
+	g = look_around(m, true);
 	if (g)
 		return g;
 	new_before_old(p, old);
@@ -337,7 +353,7 @@ struct g *pick_slow(struct m *m)
 		return pick_after_hog(m);
 	attend(m, attention);
 	if (!p_local(p)->countdown)
-		g = look_around(m);
+		g = look_around(m, false);
 	else
 		p_local(p)->countdown--;
 	return g ? g : runq_pop(p);
@@ -353,7 +369,7 @@ bool others_wait(struct m *m)
 	uint32_t attention = __atomic_load_n(&p->attention, __ATOMIC_RELAXED);
 
 	attn_clear(p, attention & ATTN_HERE);
-	look_here(m);
+	look_here(m, false);
 	return attention & ATTN_GIVE_UP || runq_has_work(p) || global_len();
 }
 
@@ -457,13 +473,14 @@ static struct g *find_once(struct m *m)
 	if (stopping() || m->leaving)
 		return NULL;
 	g = pick_slow(m);
-	if (!g) {
-		inbox_drain(m, m_proc(m));
-		timers_run_all(m);
+	if (!g && timers_run_all(m))
 		g = runq_pop(m_proc(m));
-	}
 	if (!g)
 		g = global_take(m, RUNQ_HALF);
+	if (!g) {
+		inbox_drain(m, m_proc(m));
+		g = runq_pop(m_proc(m));
+	}
 	if (!g)
 		g = poll_now(m);
 	return g ? g : steal(m);
