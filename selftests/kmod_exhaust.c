@@ -420,16 +420,18 @@ static int watch_and_leave(void *arg)
 }
 
 FIXTURE(sweeps) {
+	bool counted;
 };
 
 FIXTURE_SETUP(sweeps)
 {
-	if (!count_work())
-		SKIP(return, "no histograms of work items in tracefs");
+	self->counted = count_work();
 }
 
 FIXTURE_TEARDOWN(sweeps)
 {
+	if (!self->counted)
+		return;
 	write_file(HIST_TRIGGER, "!hist:keys=function.sym");
 	EXPECT_EQ(0, rmdir(HIST));
 }
@@ -437,6 +439,8 @@ FIXTURE_TEARDOWN(sweeps)
 /* Many who each pay for looks at nothing. */
 TEST_F_TIMEOUT(sweeps, end_with_the_last_slot, 60)
 {
+	if (!self->counted)
+		SKIP(return, "no histograms of work items in tracefs");
 	EXPECT_EQ(0, in_child(watch_and_leave, NULL));
 }
 
