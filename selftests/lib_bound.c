@@ -20,6 +20,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/time.h>
 
 #include "../userlib/sched.h"
@@ -116,11 +117,23 @@ static void note(uint64_t begin, uint64_t end)
 
 static __thread volatile bool computing;
 
-/* Outside of sections. Makes no library call: the M stays the same. */
+/* How often the calling thread has blocked. */
+static long blocks(void)
+{
+	struct rusage usage;
+
+	CHECK_EQ(0, getrusage(RUSAGE_THREAD, &usage));
+	return usage.ru_nvcsw;
+}
+
+/*
+ * Outside of sections. Makes no library call: the M stays the same. It may block all the
+ * same, in a page fault while another thread maps memory; then it was away, too.
+ */
 static __attribute__((noinline)) void compute(struct m *m, int64_t ns)
 {
+	long n = 0, blocked = blocks();
 	uint64_t begin = cycles(), end = begin + ns * cycles_per_ns, last = begin, now;
-	long n = 0;
 
 	computing = true;
 	do {
@@ -134,7 +147,8 @@ static __attribute__((noinline)) void compute(struct m *m, int64_t ns)
 		n++;
 	} while (now < end);
 	computing = false;
-	note(begin, last);
+	if (preempted || blocks() == blocked)
+		note(begin, last);
 	__atomic_add_fetch(&samples, n, __ATOMIC_RELAXED);
 }
 
