@@ -244,10 +244,11 @@ static void sleeper_del(struct sleeper *s)
 	ep.nr_sleepers--;
 }
 
-static bool slept_for(int64_t when)
+/* Does an M other than @self's sleep no longer than until @when? */
+static bool slept_for(int64_t when, const struct sleeper *self)
 {
-	for (struct sleeper *s = ep.sleepers; s; s = s->next)
-		if (s->until && s->until <= when)
+	for (const struct sleeper *s = ep.sleepers; s; s = s->next)
+		if (s != self && s->until && s->until <= when)
 			return true;
 	return false;
 }
@@ -260,7 +261,7 @@ bool epoll_unwatched(void)
 
 	rt_lock(&ep.lock);
 	next = timers_next();
-	alone = (ep.nr_open && !ep.sleepers) || (next && !slept_for(next));
+	alone = (ep.nr_open && !ep.sleepers) || (next && !slept_for(next, NULL));
 	rt_unlock(&ep.lock);
 	return alone;
 }
@@ -440,6 +441,9 @@ int epoll_idle(struct m *m, int64_t deadline, uint32_t *reason)
 		}
 		if (self.until == FOR_ALL)
 			deadline = earlier(deadline, timers_next());
+		/* One is enough: when it leaves, somebody looks whether another is wanted. */
+		if (deadline && slept_for(deadline, &self))
+			deadline = 0;
 		self.until = deadline;
 		ep.nr_waits++;
 		rt_unlock(&ep.lock);
