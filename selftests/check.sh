@@ -58,7 +58,7 @@ programs()
 # Filter the names of programs: those whose results depend on the kernel's version.
 ask_the_kernel()
 {
-	grep -v -E '/lib_(after|backtrace|cancel|chan.*|child|cond|cpus|cxx|dial|dump|errno|explore.*|group|history.*|info|io_.*|jump|misuse|once|poll|profile|progress|runq|rwmutex|samples|schedtrace|select.*|sem|sigwait|sync|timerheap)$|/fuzz$'
+	grep -v -E '/lib_(after|backtrace|cancel|chan.*|child|close|cond|cpus|cxx|dial|dump|echo_syscalls|embed|errno|explore.*|gdb|group|history.*|info|io_.*|jump|lock_thread|misuse|once|poll|profile|progress|runq|rwmutex|samples|schedtrace|select.*|sem|sigwait|spawn|stack|stop|sync|timerheap|trace)$|/fuzz$'
 }
 
 # Filter the names of programs: those that speak to the module themselves.
