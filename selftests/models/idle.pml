@@ -7,8 +7,10 @@
  * Three Ps. Somebody submits two Gs: the owner of the first P, into its own queue,
  * without a barrier, and then computes for ever, perhaps one who has taken that P when it
  * was idle; or an interrupt, into an inbox; or a thread that is no M, into the global
- * queue. Two Ms look for them; what they find may be over at once or compute for ever. One
- * of them may leave instead of going idle.
+ * queue. The owner may give its P up with that work in the queue, as one whose G is pinned
+ * does, between the two Gs or in the end. Two Ms look for them; what they find may be over
+ * at once or compute for ever. One of them may leave instead of going idle. The portable
+ * backend is the same, but for who goes idle as the last (userlib/epoll_idle.c).
  *
  * Wanted, when nothing moves any more: no work waits while a P is idle and an M that
  * could take it sleeps; and nobody is counted as spinning who is not.
@@ -30,11 +32,13 @@
 mtype = { OWNER, IRQ, FOREIGN };
 mtype who;
 bool late;				/* the submitter has no P yet */
+bool portable;
 
 /* Under ctx->lock: */
 byte nr_idle;
 bool idle_m[THREADS];		/* on ctx->idle_ms */
 bool granted[THREADS];		/* m->p was set while it slept */
+bool owns;			/* the submitter has a P */
 
 #define HAS_WORK(t)	(LD(t, HEAD) != LD(t, TAIL))
 
@@ -88,7 +92,25 @@ inline sync_owners(t)
 #endif
 #if BROKEN != 2		/* no interrupt for owners */
 	if
-	:: who == OWNER && LD(t, ON_CPU) -> fence(SUBMITTER)
+	:: who == OWNER && owns && LD(t, ON_CPU) -> fence(SUBMITTER)
+	:: else
+	fi
+#endif
+}
+
+/* gs_ioc_release(): m_unregister() of an M that leaves, or the submitter */
+inline release(t)
+{
+	atomic {
+		lock_free(t);
+		owns = owns && t != SUBMITTER;
+		nr_idle++;
+		st_locked(t, NR_IDLE, nr_idle)
+	}
+#if BROKEN != 8		/* no gs_recheck() */
+	sync_owners(t);
+	if
+	:: HAS_WORK(t) -> wake(t)
 	:: else
 	fi
 #endif
@@ -115,10 +137,20 @@ inline push(n)
 	fi
 }
 
+/* gs_ioc_acquire() */
+inline acquire()
+{
+	atomic {
+		lock_free(SUBMITTER) && nr_idle;
+		owns = true;
+		clear_idle(SUBMITTER)
+	}
+}
+
 proctype submitter()
 {
 	if
-	:: late -> atomic { lock_free(SUBMITTER) && nr_idle; clear_idle(SUBMITTER) }
+	:: late -> acquire()
 	:: else
 	fi;
 	push(1);
@@ -133,9 +165,16 @@ proctype submitter()
 #if BROKEN != 5		/* gs_m_sched_in() without its barrier */
 		fence(SUBMITTER)
 #endif
+	:: who == OWNER ->
+		release(SUBMITTER);
+end_acquire:	acquire()
 	fi;
 	push(2);
-	submit(SUBMITTER)
+	submit(SUBMITTER);
+	if
+	:: true
+	:: who == OWNER -> release(SUBMITTER)
+	fi
 }
 
 /* --------------------------------------------------------------- who looks for it */
@@ -159,7 +198,11 @@ inline found_work(t)
 #if BROKEN != 6		/* the last one that spins wakes nobody */
 	:: last && LD(t, NR_IDLE) ->
 		if
+#if BROKEN != 13	/* alone() means one other owner */
 		:: LD(t, NR_IDLE) + 1 == PS	/* alone() */
+#else
+		:: LD(t, NR_IDLE) + 2 == PS
+#endif
 		:: else ->
 #if BROKEN != 7		/* no membarrier(2) */
 			fence(SUBMITTER)
@@ -176,19 +219,6 @@ inline found_work(t)
 	fi
 }
 
-/* gs_ioc_release() of an M that leaves: m_unregister() */
-inline release(t)
-{
-	atomic { lock_free(t); nr_idle++; st_locked(t, NR_IDLE, nr_idle) }
-#if BROKEN != 8		/* no gs_recheck() */
-	sync_owners(t);
-	if
-	:: HAS_WORK(t) -> wake(t)
-	:: else
-	fi
-#endif
-}
-
 /* gs_ioc_idle(), until it sleeps */
 inline idle(t)
 {
@@ -196,9 +226,17 @@ inline idle(t)
 		lock_free(t);
 		idle_m[t] = true;
 		nr_idle++;
+#if BROKEN != 12	/* another P is left out, not this one */
+		all = (nr_idle == PS);
+#else
+		all = (nr_idle == PS - 1);
+#endif
 		st_locked(t, NR_IDLE, nr_idle)
 	}
-	sync_owners(t);
+	if
+	:: portable && all
+	:: else -> sync_owners(t)
+	fi;
 	if
 #if BROKEN != 9		/* what is found when it is marked as idle is left to others */
 	:: HAS_WORK(t) -> atomic {		/* gs_idle_take() */
@@ -219,7 +257,7 @@ inline idle(t)
 
 proctype m(byte t)
 {
-	bool spinning, got, last, leaves;
+	bool spinning, got, last, leaves, all;
 
 	do
 	:: /* find_once(): global_take(), and runq_steal() if it may spin */
@@ -263,7 +301,7 @@ none:		/* m_idle() */
 		:: leaves -> break
 		:: else
 		fi;
-end_sleep:	atomic { granted[t] -> granted[t] = false; spinning = true; last = false }
+end_sleep:	atomic { granted[t] -> granted[t] = false; spinning = true; last = false; all = false }
 next:		skip
 	od
 }
@@ -272,11 +310,13 @@ init
 {
 	atomic {
 		mem[ON_CPU] = 1;
+		owns = true;
 		if
 		:: who = OWNER
+		:: who = OWNER; portable = true
 		:: who = IRQ
 		:: who = FOREIGN
-		:: who = OWNER; late = true; nr_idle = 1; mem[NR_IDLE] = 1
+		:: who = OWNER; late = true; owns = false; nr_idle = 1; mem[NR_IDLE] = 1
 		fi;
 		run submitter();
 		run m(1);
