@@ -325,6 +325,39 @@ TEST_F(hogs, to_its_own_queue)
 	give_back(_metadata, self->t, self->h);
 }
 
+/*
+ * Ms give the P to one another, and each makes a step, so that the queue's claim is always
+ * fresh and has the rest of a slice: it must not stand before the hog's each time.
+ */
+TEST_F(hogs, beside_those_that_wait)
+{
+	struct gs *gs = &self->gs;
+	struct actor *turn[] = { self->t, self->u, actor_start_m(gs) }, *next;
+	struct actor *idle = actor_start_m(gs);
+	int64_t end = now_ns() + PATIENCE_NS;
+	__u32 hog = self->h->a->id;
+
+	NEED_PREEMPT();
+	actor_begin_idle(idle);
+	hog_start(self->h);
+	sleep_ns(2 * SLICE);		/* nothing is left of its own */
+	ASSERT_EQ(0, actor_do(turn[0], act_acquire));
+	ASSERT_TRUE(eventually(is_preempted(self->h)));
+	actor_begin_acquire(turn[1]);
+	__atomic_store_n(&gs->procs[0].tail, 1, __ATOMIC_SEQ_CST);
+	for (int i = 0; is_preempted(self->h) && now_ns() < end; i++) {
+		next = turn[(i + 1) % 3];
+		actor_begin_acquire(turn[(i + 2) % 3]);
+		hog_step(gs, turn[i % 3]->id);
+		ASSERT_EQ(0, actor_do(turn[i % 3], act_release));
+		ASSERT_TRUE(eventually(actor_ended(next) || owner_of_proc(gs, 0) == hog));
+		if (actor_ended(next))
+			ASSERT_EQ(0, actor_end(next));
+	}
+	EXPECT_FALSE(is_preempted(self->h));
+	EXPECT_FALSE(actor_ended(idle));
+}
+
 /* Who owned P 0, and from when. */
 struct turn {
 	__u32 owner;
