@@ -345,25 +345,43 @@ static inline __u64 gs_features(struct gs *gs)
 /* ------------------------------------------------------------------ fdinfo */
 
 #define FDINFO_LINE	128
+#define FDINFO_TEXT	16384
+
+static inline void gs_fdinfo_text(struct gs *gs, char text[FDINFO_TEXT])
+{
+	char path[64];
+	size_t len;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", gs->fd);
+	f = fopen(path, "re");
+	must(f);
+	len = fread(text, 1, FDINFO_TEXT - 1, f);
+	fclose(f);
+	text[len] = '\0';
+}
 
 /* The rest of the first line of the context's fdinfo after @key, or "". */
 static inline void gs_fdinfo(struct gs *gs, const char *key, char rest[FDINFO_LINE])
 {
-	char path[64], text[16384], *at;
-	size_t len;
-	FILE *f;
+	char text[FDINFO_TEXT], *at;
 
 	rest[0] = '\0';
-	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", gs->fd);
-	f = fopen(path, "re");
-	must(f);
-	len = fread(text, 1, sizeof(text) - 1, f);
-	fclose(f);
-	text[len] = '\0';
+	gs_fdinfo_text(gs, text);
 	at = strstr(text, key);
 	if (at)
 		snprintf(rest, FDINFO_LINE, "%.*s", (int)strcspn(at + strlen(key), "\n"),
 			 at + strlen(key));
+}
+
+/* What the kernel knows, for who looks into a failure. */
+static inline void gs_show(struct gs *gs)
+{
+	char text[FDINFO_TEXT];
+
+	gs_fdinfo_text(gs, text);
+	for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n"))
+		note("%s", line);
 }
 
 /* A counter: "NAME:\t1" at the start of a line, or "NAME=1" within one. */

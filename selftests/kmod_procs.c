@@ -127,18 +127,23 @@ TEST_F(one, queue_has_its_turn)
 	struct actor *turn[] = { self->a, self->b, self->c };
 	struct actor *idle = actor_start_m(&self->gs), *next;
 	int64_t end = now_ns() + PATIENCE_NS;
+	int i;
 
 	actor_begin_idle(idle);
 	ASSERT_EQ(0, actor_do(turn[0], act_acquire));
 	actor_begin_acquire(turn[1]);
 	__atomic_store_n(&self->gs.procs[0].tail, 1, __ATOMIC_RELEASE);
-	for (int i = 0; !actor_ended(idle) && now_ns() < end; i++) {
+	for (i = 0; !actor_ended(idle) && now_ns() < end; i++) {
 		next = turn[(i + 1) % 3];
 		actor_begin_acquire(turn[(i + 2) % 3]);
 		ASSERT_EQ(0, actor_do(turn[i % 3], act_release));
 		ASSERT_TRUE(eventually(actor_ended(next) || actor_ended(idle)));
 		if (actor_ended(next))
 			ASSERT_EQ(0, actor_end(next));
+	}
+	if (!actor_ended(idle)) {
+		note("%d turns", i);
+		gs_show(&self->gs);
 	}
 	ASSERT_TRUE(actor_ended(idle));
 	EXPECT_EQ(0, actor_end(idle));

@@ -843,7 +843,7 @@ FIXTURE_SETUP(tick)
 
 FIXTURE_TEARDOWN(tick)
 {
-	struct race *r = self->r;
+	struct race *r = &race;
 
 	set_delays(0, 0);
 	EXPECT_TRUE(eventually(all_is_idle(&r->gs)));
