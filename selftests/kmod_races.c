@@ -328,7 +328,7 @@ static bool all_is_idle(struct gs *gs)
 
 FIXTURE_TEARDOWN(window)
 {
-	struct race *r = self->r;
+	struct race *r = &race;
 
 	set_delays(0, 0);
 	EXPECT_TRUE(eventually(all_is_idle(&r->gs)));
@@ -654,7 +654,7 @@ FIXTURE_SETUP(preempt)
 
 FIXTURE_TEARDOWN(preempt)
 {
-	struct gs *gs = &self->r->gs;
+	struct gs *gs = &race.gs;
 
 	set_delays(0, 0);
 	EXPECT_TRUE(eventually(all_is_idle(gs)));
