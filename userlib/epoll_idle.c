@@ -8,8 +8,8 @@
  * M is to do is not in the event but in ep.token: a P set aside for an idle M. Any
  * idle M takes it, whether the kick woke it or something else.
  *
- * While a P is idle an M sleeps here, no longer than until the first timer is due: else
- * nobody would see an event, or that time, before one of those who run comes by. Who
+ * While a P is idle an M sleeps here, one of them no longer than until the first timer is
+ * due: else nobody would see an event, or that time, before one of those who run comes by. Who
  * starts a timer or registers a descriptor wakes an M if none does (timers_sleep_begin() and
  * wake_for() in timer.c, epoll_fd_register()), and so does who leaves:
  *
@@ -400,6 +400,18 @@ static bool too_many(struct leave *leave)
 	return ep.nr_sleepers > rt.shared->nr_procs;
 }
 
+/*
+ * Locked. One has left. What was said of when the first wakes up may have been said by an M
+ * that sleeps for longer, since this one slept for no longer than that.
+ */
+static void claim_again(void)
+{
+	int64_t until = timers_sleep_until();
+
+	if (until && !slept_for(until, NULL))
+		timers_sleep_over();
+}
+
 /** epoll_idle - backend.idle */
 int epoll_idle(struct m *m, int64_t deadline, uint32_t *reason)
 {
@@ -451,6 +463,7 @@ int epoll_idle(struct m *m, int64_t deadline, uint32_t *reason)
 		late = deadline && gs_now() >= deadline;
 	}
 	sleeper_del(&self);
+	claim_again();
 	spare_end();
 	if (ep.down)
 		err = -ESHUTDOWN;

@@ -213,6 +213,8 @@ static void rescue(struct m *m)
 	if (l->rescue >= seen_procs())
 		l->rescue = 0;
 	p = rt.procs + l->rescue++;
+	if (p == m_proc(m))
+		return;
 	if (__atomic_load_n(&p->state, __ATOMIC_RELAXED) == GSCHED_P_DEAD)
 		rescue_from(m, p);
 	else
@@ -220,15 +222,21 @@ static void rescue(struct m *m)
 }
 
 /*
- * Then events wait where they are, in the order in which they came; but no longer than a
- * step of the coarse clock, 17 ms. In the ring they would push others out into the global
- * queue, which as long as the ring does not get empty has one turn in 61: a descriptor
- * that got there once would hardly ever have its turn again beside as many others as fill
- * the ring.
+ * Fill up the ring from the global queue, to a half. Return: there is room for events, too.
+ *
+ * If not they wait where they are, in the order in which they came. In the ring they would
+ * push others out into the global queue, which as long as the ring does not get empty has
+ * one turn in 61: a descriptor that got there once would hardly ever have its turn again
+ * beside as many others as fill the ring.
  */
-static bool has_plenty(struct gsched_proc *p)
+static bool room_for_events(struct m *m)
 {
-	return runq_len(p) >= RUNQ_HALF || global_len();
+	struct gsched_proc *p = m_proc(m);
+	uint32_t len = runq_len(p);
+
+	if (len < RUNQ_HALF && global_fill(m, RUNQ_HALF - len))
+		len = runq_len(p);
+	return len < RUNQ_HALF;
 }
 
 /* ------------------------------------------------------------------ attention */
@@ -261,7 +269,7 @@ static void attend(struct m *m, uint32_t bits)
 	uint32_t old = runq_len(p);
 	int64_t now = 0;
 
-	if (bits & GSCHED_ATTN_INBOX && !has_plenty(p))
+	if (bits & GSCHED_ATTN_INBOX && room_for_events(m))
 		inbox_drain(m, p);
 	if (bits & GSCHED_ATTN_TIMER) {
 		timers_run(m, p, &now);
@@ -291,25 +299,26 @@ static void give_up(struct m *m, uint32_t bits)
 
 /*
  * The 61st step: a P whose own queue never gets empty must not forget the global
- * queue, its inbox, its timers and the descriptors. @events: even if it has plenty.
+ * queue, its inbox, its timers and the descriptors. @events: even if there is no room for
+ * them; else they wait for no longer than 17 ms, a step of the coarse clock.
  */
 static void look_here(struct m *m, bool events)
 {
 	struct gsched_proc *p = m_proc(m);
 	struct p_local *l = p_local(p);
-	uint32_t then = l->now;
 	int64_t now = 0;
 
 	l->countdown = LOOK_AROUND - 1;
 	l->now = coarse_now();
 	runq_calm(p);
-	if (events || !has_plenty(p) || l->now != then) {
+	if (room_for_events(m) || events || l->now != l->looked) {
+		l->looked = l->now;
 		if (rt.backend->poll)
 			rt.backend->poll(m, POLL_INTERVAL);
 		inbox_drain(m, p);
-		rescue(m);
 	}
 	timers_run(m, p, &now);
+	rescue(m);
 }
 
 static struct g *look_around(struct m *m, bool events)

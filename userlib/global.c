@@ -80,6 +80,29 @@ struct g *global_take(struct m *m, uint32_t most)
 	return g;
 }
 
+/**
+ * global_fill - take a P's share to its ring's tail
+ * @m:    the caller's M
+ * @most: no more than these; there is room for them
+ *
+ * Return: whether there were any.
+ */
+bool global_fill(struct m *m, uint32_t most)
+{
+	struct gsched_proc *p = m_proc(m);
+	uint32_t n, i;
+
+	if (!global_len())
+		return false;
+	rt_lock(&lock);
+	n = fair_share(most);
+	set_len(queue.n - n);
+	for (i = 0; i < n; i++)
+		runq_push(p, pop());
+	rt_unlock(&lock);
+	return n;
+}
+
 /** global_reset - for a new runtime. In a child after fork() the lock may be anybody's. */
 void global_reset(void)
 {

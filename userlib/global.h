@@ -29,6 +29,7 @@ static inline uint32_t global_len(void)
 
 void global_put(struct g_list *l);
 struct g *global_take(struct m *m, uint32_t most);
+bool global_fill(struct m *m, uint32_t most);
 void global_reset(void);
 
 #endif /* GS_GLOBAL_H */

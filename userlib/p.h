@@ -13,7 +13,8 @@
  *  traced
  * trace_busy   owner                          trace_stop
  * old_turn,    owner                          owner
- *  rescue
+ *  rescue,
+ *  looked
  * thieves      thieves                        owner, see runq.c
  * timers       any, under its lock            any
  *
@@ -62,6 +63,7 @@ struct p_local {
 	uint32_t old_turn;		/* head + 1 after a G that has waited runs */
 	uint32_t rescue;		/* the P to look at next */
 	uint32_t now;			/* the time, see coarse.h, a while ago */
+	uint32_t looked;		/* the same, of the last look for events */
 	bool traced;			/* events are recorded, or times accounted */
 
 	struct timers timers __attribute__((aligned(64)));

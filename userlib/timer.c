@@ -512,6 +512,12 @@ bool timers_overslept(void)
 			__atomic_load_n(&sleep_until, __ATOMIC_RELAXED) <= gs_now());
 }
 
+/** timers_sleep_until - when the first of those Ms wakes up that sleep, 0: not known. */
+int64_t timers_sleep_until(void)
+{
+	return __atomic_load_n(&sleep_until, __ATOMIC_RELAXED);
+}
+
 /** timers_sleep_begin - an M is about to sleep until @deadline (0: for ever). */
 void timers_sleep_begin(int64_t deadline)
 {
@@ -526,9 +532,10 @@ void timers_sleep_begin(int64_t deadline)
 }
 
 /**
- * timers_sleep_over - an M's deadline has come, and it sleeps on: there is no idle P
+ * timers_sleep_over - nobody knows any more when an M wakes up
  *
- * Before there is one again: who then starts a timer must not rely on this M.
+ * One's deadline has come, and it sleeps on, as there is no idle P: before there is one
+ * again. Who then starts a timer must not rely on this M. Too much of it costs wake-ups.
  */
 void timers_sleep_over(void)
 {

@@ -13,6 +13,7 @@ int timers_move(struct gsched_proc *from, struct gsched_proc *to);
 void timers_end(void);
 void timers_reset(void);
 bool timers_overslept(void);
+int64_t timers_sleep_until(void);
 void timers_sleep_begin(int64_t deadline);
 void timers_sleep_over(void);
 void timers_sleep_end(int64_t deadline);
