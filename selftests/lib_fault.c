@@ -136,7 +136,7 @@ static void add(struct figures *sum, struct figures f)
 static void compare(const char *what, int n)
 {
 	struct figures g = { 0 }, t = { 0 };
-	int i;
+	int i, less;
 
 	for (i = 0; i < ROUNDS; i++) {
 		add(&t, with_threads(n));
@@ -145,9 +145,13 @@ static void compare(const char *what, int n)
 	printf("# %s: beside %d goroutines that fault %ld work, %ld faults; beside as many threads %ld, %ld\n",
 	       what, n, g.work, g.faults, t.work, t.faults);
 	fflush(stdout);
-	/* Without hand-off it is next to nothing; emulated machines wander by a third. */
-	CHECK(g.work >= t.work / 2);
-	CHECK(g.faults >= t.faults / 2);
+	/*
+	 * Without hand-off it is next to nothing; emulated machines wander by a third, and what
+	 * a slow kernel checks in each hand-off threads do not pay.
+	 */
+	less = slowness() > 1 ? 4 : 2;
+	CHECK(g.work >= t.work / less);
+	CHECK(g.faults >= t.faults / less);
 }
 
 /* ------------------------------------------------------------------- userfaultfd */
@@ -275,7 +279,7 @@ static void userfaults(void)
 	printf("# %d goroutines on 2 Ps: up to %d faults at the same time\n", UFFD_READERS,
 	       uffd.most);
 	fflush(stdout);
-	CHECK(uffd.most >= UFFD_READERS * 3 / 4);
+	CHECK(uffd.most >= UFFD_READERS * 3 / 4 / (slowness() > 1 ? 3 : 1));
 	compare("userfaultfd", UFFD_READERS);
 }
 

@@ -27,7 +27,7 @@
 #include "../userlib/sched.h"
 
 /* Only bounds how long a failure takes. */
-#define PATIENCE	(20000 * MS)
+#define PATIENCE	(20000 * MS * slowness())
 
 #define LIVE_SIGNAL	SIGRTMIN
 #define LIVE_SIGNALS	2000	/* how many may be sent */

@@ -164,7 +164,7 @@ TEST_GO(deadline_of_a_player)
 
 	start_game(&g, 2);
 	one.chan = g.ball;
-	until = gs_now() + 20 * MS;
+	until = gs_now() + 20 * MS * slowness();
 	while (gs_select_until(&one, 1, until) == 0 && gs_now() < until + 4000 * MS)
 		got += gs_now() < until;
 	/* With a passed deadline a select tries once: it may go on while there are senders. */

@@ -220,7 +220,7 @@ TEST_F_TIMEOUT(live, step_beside_a_section, 60)
 	struct times times = { 0 };
 
 	self->n = seize_all(self->threads);
-	for (int i = 0; i < 1000; i++) {
+	for (int i = 0; i < 1000 * slowness(); i++) {
 		interrupt_all(self->threads, self->n);
 		if (__atomic_load_n(&live->in_section, __ATOMIC_RELAXED))
 			break;
