@@ -601,7 +601,11 @@ static pid_t some_thread(pid_t pid, unsigned int *seed)
 	return tid;
 }
 
-/* A thread that ends while it is traced waits for its tracer, too. */
+/*
+ * A thread that ends while it is traced waits for its tracer, and an exec for that thread;
+ * and who then traces another thread waits for the exec. One that is stopped may end before
+ * it is let go.
+ */
 static void trace(pid_t pid, pid_t tid)
 {
 	siginfo_t info = { 0 };
@@ -611,9 +615,7 @@ static void trace(pid_t pid, pid_t tid)
 	ptrace(PTRACE_INTERRUPT, tid, NULL, NULL);
 	if (waitid(P_PID, tid, &info, WEXITED | WSTOPPED | WNOWAIT | __WALL))
 		return;
-	if (info.si_code != CLD_EXITED && info.si_code != CLD_KILLED && info.si_code != CLD_DUMPED)
-		ptrace(PTRACE_DETACH, tid, NULL, NULL);
-	else if (tid != pid)
+	if (ptrace(PTRACE_DETACH, tid, NULL, NULL) && tid != pid)
 		waitid(P_PID, tid, &info, WEXITED | __WALL);
 }
 
