@@ -648,7 +648,7 @@ TEST_F(tree, deadlocks_are_found)
 		dup2(open("/dev/null", O_WRONLY), STDERR_FILENO);
 		for (int i = 0; i < 20; i++)
 			CHECK_EQ(0, gs_main(at_once, 0, NULL));
-		alarm(30);
+		alarm(30 * slowness());
 		_exit(gs_main(for_ever, 0, NULL));
 	}
 	ASSERT_EQ(pid, waitpid(pid, &status, 0));

@@ -39,7 +39,7 @@ static void child_start(struct child *c, void (*body)(void), int procs, const ch
 	c->pid = fork();
 	if (c->pid)
 		return (void)close(fd[1]);
-	alarm(50);
+	alarm(50 * slowness());
 	signal(SIGQUIT, quit);
 	setenv("GSCHED_DEBUG", debug, 1);
 	dup2(fd[1], STDERR_FILENO);

@@ -590,7 +590,7 @@ static void child_uses_it(int procs)
 
 	CHECK(pid >= 0);
 	if (!pid) {
-		alarm(20);
+		alarm(20 * slowness());
 		CHECK_EQ(-EINVAL, gs_go(nothing, NULL));
 		CHECK_EQ(-EINVAL, gs_stop());
 		start(procs);
@@ -644,7 +644,7 @@ static int child_of_a_moment(int fd, bool starts)
 
 	CHECK(pid >= 0);
 	if (!pid) {
-		alarm(20);
+		alarm(20 * slowness());
 		CHECK(is_open(STDIN_FILENO));
 		CHECK(is_open(fd));
 		CHECK_EQ(NULL, gs_backend());
@@ -777,7 +777,7 @@ static void fork_beside(void (*fn)(void), int64_t ns)
 		pid = fork();
 		CHECK(pid >= 0);
 		if (!pid) {
-			alarm(20);
+			alarm(20 * slowness());
 			_exit(gs_main(play_in_main, 0, NULL) != 3);
 		}
 		CHECK_EQ(pid, waitpid(pid, &status, 0));

@@ -301,7 +301,8 @@ TEST_F_TIMEOUT(crowd, two_hundred_thousand, 120)
 		SKIP(return, "a sanitizer's shadow of so many stacks takes too much memory");
 	self->unused = 0;
 	run_child(&c, gather, NULL);
-	EXPECT_TRUE(WIFSIGNALED(c.status) && WTERMSIG(c.status) == SIGABRT);
+	EXPECT_TRUE(WIFSIGNALED(c.status) && WTERMSIG(c.status) == SIGABRT)
+		TH_LOG("status %#x", c.status);
 	EXPECT_TRUE(strstr(c.out, OVERFLOW)) TH_LOG("%s", c.out);
 }
 

@@ -39,7 +39,7 @@ static inline int child_run(const struct child *c, char *buf, size_t room)
 	pid = fork();
 	CHECK(pid >= 0);
 	if (!pid) {
-		alarm(30);
+		alarm(30 * slowness());
 		setrlimit(RLIMIT_CORE, &none);
 		dup2(fd[1], STDERR_FILENO);
 		close(fd[0]);
