@@ -126,8 +126,8 @@ static bool gs_others_run(struct gs_ctx *ctx)
 	return READ_ONCE(ctx->nr_procs) - READ_ONCE(ctx->nr_idle) > 1;
 }
 
-/* Nobody takes the P now: the tick sees what comes. */
-static void gs_watch_locked(struct gs_ctx *ctx, struct gs_p *p, u64 now)
+/* Nobody takes the P @now: the tick sees what comes after that. */
+static void gs_watch(struct gs_ctx *ctx, struct gs_p *p, u64 now)
 {
 	u64 when = READ_ONCE(p->sh->next_when);
 
@@ -157,6 +157,10 @@ static bool gs_handoff_to(struct gs_ctx *ctx, struct gs_p *p, struct gs_m *next,
 	return true;
 }
 
+/*
+ * Somebody may want the P, or nobody watches it. One time is used for both: a timer that
+ * becomes due after it was not wanted must be watched.
+ */
 static noinline void gs_handoff(struct gs_ctx *ctx, struct gs_p *p)
 {
 	u64 now = ktime_get_mono_fast_ns();
@@ -167,7 +171,7 @@ static noinline void gs_handoff(struct gs_ctx *ctx, struct gs_p *p)
 	if (!gs_p_bury(ctx, p)) {
 		next = gs_pick(ctx, p, now);
 		if (!next || !gs_handoff_to(ctx, p, next, &wk))
-			gs_watch_locked(ctx, p, now);
+			gs_watch(ctx, p, now);
 		if (!next && (gs_p_has_work(p) || gs_fresh_work(ctx, p, now)))
 			gs_spawn(ctx, &wk);
 	}
@@ -179,21 +183,13 @@ static inline bool gs_watched(struct gs_ctx *ctx, struct gs_p *p)
 {
 	u64 when;
 
+	GS_DELAY(GS_DELAY_WATCH);
 	if (READ_ONCE(ctx->tick_on) || READ_ONCE(ctx->tick_turn))
 		return true;
 	if (gs_others_run(ctx))
 		return false;
 	when = READ_ONCE(p->sh->next_when);
 	return !when || READ_ONCE(ctx->tick_at) - 1 < when;	/* 0: never */
-}
-
-static noinline void gs_watch(struct gs_ctx *ctx, struct gs_p *p)
-{
-	struct gs_wakeup wk;
-
-	gs_lock(ctx, &wk);
-	gs_watch_locked(ctx, p, ktime_get_mono_fast_ns());
-	gs_unlock_deferred(ctx, &wk);
 }
 
 /**
@@ -215,10 +211,8 @@ void gs_block(struct gs_m *m)
 	/* (C): a full barrier before and after; pairs with (D) in gs_nr_blocked() */
 	atomic_inc_return(gs_blocked_count(ctx));
 	GS_DELAY(GS_DELAY_BLOCK);
-	if (unlikely(gs_wanted(ctx, p)))
+	if (unlikely(gs_wanted(ctx, p)) || unlikely(!gs_watched(ctx, p)))
 		gs_handoff(ctx, p);
-	else if (unlikely(!gs_watched(ctx, p)))
-		gs_watch(ctx, p);
 }
 
 /* Its P was taken. Who took it may still be at it: the lock waits for that. */

@@ -22,6 +22,7 @@ enum gs_delay {
 	GS_DELAY_SEND,		/* the tick has decided on an interrupt, and not sent it */
 	GS_DELAY_FIRE,		/* the tick's timer has fired, and nobody knows */
 	GS_DELAY_QUIET,		/* the tick has looked, and not said what comes next */
+	GS_DELAY_WATCH,		/* sched_out: nobody wants the P, who watches it? */
 	GS_NR_DELAYS,
 };
 

@@ -21,7 +21,7 @@
 /* As in kmod/delay.h */
 enum point {
 	BLOCK, UNBLOCK, STEAL, HOLD, PARK, KICK, TICK, COUNT, LOOK, GRANT, QUEUE, SEND,
-	FIRE, QUIET, NR_POINTS,
+	FIRE, QUIET, WATCH, NR_POINTS,
 };
 
 #define BIT(point)	(1U << (point))
@@ -810,6 +810,7 @@ FIXTURE_VARIANT(tick) {
 FIXTURE_VARIANT_ADD(tick, at_fire) { .points = BIT(FIRE) };
 FIXTURE_VARIANT_ADD(tick, at_tick) { .points = BIT(TICK) };
 FIXTURE_VARIANT_ADD(tick, at_quiet) { .points = BIT(QUIET) };
+FIXTURE_VARIANT_ADD(tick, at_watch) { .points = BIT(WATCH) };
 
 #define TICK_DELAY_NS	700000
 #define TICK_PERIOD_NS	(2 * NSEC_PER_MSEC)
