@@ -200,7 +200,7 @@ inline handoff(t, done, own, next)
 		}
 #endif
 	:: else -> atomic {
-#if BROKEN != 4		/* no gs_watch_locked() */
+#if BROKEN != 4		/* no gs_watch() */
 		tick_on = true;
 #endif
 		own = 0;
