@@ -211,7 +211,7 @@ void gs_block(struct gs_m *m)
 	/* (C): a full barrier before and after; pairs with (D) in gs_nr_blocked() */
 	atomic_inc_return(gs_blocked_count(ctx));
 	GS_DELAY(GS_DELAY_BLOCK);
-	if (unlikely(gs_wanted(ctx, p)) || unlikely(!gs_watched(ctx, p)))
+	if (unlikely(gs_wanted(ctx, p) || !gs_watched(ctx, p)))
 		gs_handoff(ctx, p);
 }
 
