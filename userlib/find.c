@@ -266,10 +266,11 @@ static void new_before_old(struct gsched_proc *p, uint32_t old)
 static void attend(struct m *m, uint32_t bits)
 {
 	struct gsched_proc *p = m_proc(m);
+	bool events = bits & GSCHED_ATTN_INBOX && room_for_events(m);
 	uint32_t old = runq_len(p);
 	int64_t now = 0;
 
-	if (bits & GSCHED_ATTN_INBOX && room_for_events(m))
+	if (events)
 		inbox_drain(m, p);
 	if (bits & GSCHED_ATTN_TIMER) {
 		timers_run(m, p, &now);
@@ -311,7 +312,7 @@ static void look_here(struct m *m, bool events)
 	l->countdown = LOOK_AROUND - 1;
 	l->now = coarse_now();
 	runq_calm(p);
-	if (room_for_events(m) || events || l->now != l->looked) {
+	if (events || room_for_events(m) || l->now != l->looked) {
 		l->looked = l->now;
 		if (rt.backend->poll)
 			rt.backend->poll(m, POLL_INTERVAL);

@@ -53,6 +53,29 @@ static uint32_t fair_share(uint32_t most)
 	return n < most ? n : most;
 }
 
+/*
+ * Move a P's share, no more than @most, to its ring's tail, but for the first if that is
+ * asked for. Return: how many.
+ */
+static uint32_t take_share(struct gsched_proc *p, uint32_t most, struct g **first)
+{
+	uint32_t n, i = 0;
+
+	if (!global_len())
+		return 0;
+	rt_lock(&lock);
+	n = fair_share(most);
+	set_len(queue.n - n);
+	if (n && first) {
+		*first = pop();
+		i++;
+	}
+	for (; i < n; i++)
+		runq_push(p, pop());
+	rt_unlock(&lock);
+	return n;
+}
+
 /**
  * global_take - take a P's share
  * @m:    the caller's M
@@ -62,45 +85,22 @@ static uint32_t fair_share(uint32_t most)
  */
 struct g *global_take(struct m *m, uint32_t most)
 {
-	struct gsched_proc *p = m_proc(m);
 	struct g *g = NULL;
-	uint32_t n;
 
-	if (!global_len())
-		return NULL;
-	rt_lock(&lock);
-	n = fair_share(most);
-	if (n) {
-		set_len(queue.n - n);
-		g = pop();
-		while (--n)
-			runq_push(p, pop());
-	}
-	rt_unlock(&lock);
+	take_share(m_proc(m), most, &g);
 	return g;
 }
 
 /**
  * global_fill - take a P's share to its ring's tail
  * @m:    the caller's M
- * @most: no more than these; there is room for them
+ * @most: no more than these; there is room for them: only the owner adds to a ring
  *
  * Return: whether there were any.
  */
 bool global_fill(struct m *m, uint32_t most)
 {
-	struct gsched_proc *p = m_proc(m);
-	uint32_t n, i;
-
-	if (!global_len())
-		return false;
-	rt_lock(&lock);
-	n = fair_share(most);
-	set_len(queue.n - n);
-	for (i = 0; i < n; i++)
-		runq_push(p, pop());
-	rt_unlock(&lock);
-	return n;
+	return take_share(m_proc(m), most, NULL);
 }
 
 /** global_reset - for a new runtime. In a child after fork() the lock may be anybody's. */
