@@ -170,8 +170,10 @@ static noinline void gs_handoff(struct gs_ctx *ctx, struct gs_p *p)
 	gs_lock(ctx, &wk);
 	if (!gs_p_bury(ctx, p)) {
 		next = gs_pick(ctx, p, now);
-		if (!next || !gs_handoff_to(ctx, p, next, &wk))
+		if (!next)
 			gs_watch(ctx, p, now);
+		else if (!gs_handoff_to(ctx, p, next, &wk))
+			gs_tick_start(ctx);	/* who has taken it may leave that be */
 		if (!next && (gs_p_has_work(p) || gs_fresh_work(ctx, p, now)))
 			gs_spawn(ctx, &wk);
 	}

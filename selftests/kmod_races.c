@@ -842,10 +842,8 @@ FIXTURE_SETUP(tick)
 	set_delays(variant->points, TICK_DELAY_NS);
 }
 
-FIXTURE_TEARDOWN(tick)
+static void race_end(struct __test_metadata *_metadata, struct race *r)
 {
-	struct race *r = &race;
-
 	set_delays(0, 0);
 	EXPECT_TRUE(eventually(all_is_idle(&r->gs)));
 	printf("# %lu looks, %lu preemptions, longest wait %lld us, lost %u\n",
@@ -854,6 +852,11 @@ FIXTURE_TEARDOWN(tick)
 	fflush(stdout);
 	EXPECT_EQ(0U, r->lost);
 	gs_stop(&r->gs);
+}
+
+FIXTURE_TEARDOWN(tick)
+{
+	race_end(_metadata, &race);
 }
 
 static bool tick_on(struct gs *gs)
@@ -1070,6 +1073,82 @@ TEST_F_TIMEOUT(tick, timers_of_others, 60)
 	for (unsigned int i = r->nr; i--; )
 		player_end_late(&r->player[i]);
 	EXPECT_LE(TICK_ROUNDS / 4, gs_counter(&r->gs, "ticks"));
+}
+
+/*
+ * An M blocks with a timer that is due soon; before it looks whether anybody wants its P, one
+ * that comes back from a block has taken it, and computes. The timer is still seen.
+ */
+FIXTURE(taken) {
+	struct race *r;
+	struct player *m, *t, *back;
+};
+
+FIXTURE_SETUP(taken)
+{
+	self->r = &race;
+	race_start(self->r, 1, 0);
+	must(gs_times(&self->r->gs, TICK_PERIOD_NS, TICK_PERIOD_NS) == 0);
+	set_delays(BIT(BLOCK), TICK_DELAY_NS);
+}
+
+FIXTURE_TEARDOWN(taken)
+{
+	race_end(_metadata, &race);
+}
+
+static int wake_another_and_block(struct player *p)
+{
+	struct race *r = p->race;
+
+	pin_to_cpu(1 % nr_cpus());
+	__atomic_store_n(&r->gs.procs[0].next_when, now_ns() + rnd(&p->seed, TICK_DELAY_NS),
+			 __ATOMIC_SEQ_CST);
+	end_block(&r->player[0]);
+	block_on_pipe(p);
+	return gs_release(&r->gs);
+}
+
+static int come_back_and_compute(struct player *p)
+{
+	struct gs *gs = &p->race->gs;
+	int64_t end;
+	char byte;
+
+	pin_to_cpu(0);
+	section_leave(gs, id_of(p));
+	must(read(p->fd[0], &byte, 1) == 1);
+	end = now_ns() + 2 * LOST_NS;
+	while (load64(&gs->procs[0].next_when) && now_ns() < end)
+		;
+	must(section_enter(gs, id_of(p)) != GSCHED_NONE);
+	return gs_release(gs);
+}
+
+TEST_F_TIMEOUT(taken, timer, 60)
+{
+	struct race *r = self->r;
+	struct gs *gs = &r->gs;
+	int64_t start;
+
+	self->back = m_new(r, come_back_and_compute);
+	self->m = m_new(r, wake_another_and_block);
+	self->t = m_new(r, NULL);
+	for (unsigned int i = 0; i < TICK_ROUNDS; i++) {
+		must(actor_do(self->back->a, act_acquire) == 0);
+		player_begin(self->back);
+		must(eventually(nr_blocked(gs) == 1));
+		must(actor_do(self->m->a, act_acquire) == 0);
+		actor_begin_sleep(self->t->a, act_idle_for_timer, GSCHED_IOC_IDLE);
+		let_the_tick_end(gs);
+		start = now_ns();
+		player_begin(self->m);
+		player_end_late(self->t);
+		note_wait(r, start);
+		end_block(self->m);
+		player_end(self->m);
+		player_end_late(self->back);
+	}
 }
 
 /* --------------------------------------------------------------- ends by force */
