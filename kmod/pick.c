@@ -82,16 +82,16 @@ static struct gs_m *gs_take_turns(struct gs_ctx *ctx, struct gs_m *held, struct 
 }
 
 /*
- * @rested has just become able to run, @tired computes and waits. Either may be NULL.
- * Return: who goes first.
+ * Does @tired, who computes and waits, go before those that have just become able to run,
+ * if there are any (@rested)? To be asked before they take turns: else, with somebody of all
+ * three kinds at each pick, one of the two would have all the turns that count.
  */
-static struct gs_m *gs_balance(struct gs_ctx *ctx, struct gs_m *rested, struct gs_m *tired,
-			       bool aged)
+static bool gs_tired_first(struct gs_ctx *ctx, bool rested, struct gs_m *tired, bool aged)
 {
 	if (!rested || !tired)
-		return rested ? : tired;
+		return tired;
 	ctx->aged_turn = aged && !ctx->aged_turn;
-	return ctx->aged_turn ? tired : rested;
+	return ctx->aged_turn;
 }
 
 static struct gs_m *gs_pick_among(struct gs_ctx *ctx, struct gs_p *p, struct gs_m *idle, u64 now)
@@ -106,8 +106,10 @@ static struct gs_m *gs_pick_among(struct gs_ctx *ctx, struct gs_p *p, struct gs_
 			 idle && gs_queue_has_work(p) ? &p->claim : NULL, now);
 	if (older)
 		tired = older == &p->claim ? idle : hog;
-	return gs_balance(ctx, gs_take_turns(ctx, held, runner), tired,
-			  older && gs_waited(older, now) >= ctx->slice);
+	if (gs_tired_first(ctx, held || runner, tired,
+			   older && gs_waited(older, now) >= ctx->slice))
+		return tired;
+	return gs_take_turns(ctx, held, runner);
 }
 
 /**
@@ -122,7 +124,9 @@ struct gs_m *gs_pick_held(struct gs_ctx *ctx, u64 now)
 	struct gs_m *held = list_first_entry_or_null(&ctx->waiting_ms, struct gs_m, list);
 	struct gs_m *hog = list_first_entry_or_null(&ctx->hogs, struct gs_m, list);
 
-	return gs_balance(ctx, held, hog, hog && gs_waited(&hog->claim, now) >= ctx->slice);
+	if (gs_tired_first(ctx, held, hog, hog && gs_waited(&hog->claim, now) >= ctx->slice))
+		return hog;
+	return held;
 }
 
 /**
@@ -145,14 +149,17 @@ struct gs_m *gs_pick(struct gs_ctx *ctx, struct gs_p *p, u64 now)
  * @p:   the P
  * @now: the time
  *
- * Under the lock. An owner that makes steps serves the queue by itself. Those that give
- * the P to one another without must not starve it. Return: the M, or NULL if none waits.
+ * Under the lock, and just taken from the owner. One that makes steps serves the queues by
+ * itself. Those that give the P to one another without must not starve them. Return: the M, or
+ * NULL if none waits.
  */
 struct gs_m *gs_pick_released(struct gs_ctx *ctx, struct gs_p *p, u64 now)
 {
 	bool waits = ctx->nr_waiting_ms || ctx->nr_hogs;
+	bool served = p->runner || READ_ONCE(p->sh->steps) != p->seen_steps;
 
-	if (waits && gs_waited(&p->claim, now) >= ctx->slice)
+	if (waits && (gs_waited(&p->claim, now) >= ctx->slice ||
+		      (!served && gs_fresh_work(ctx, p, now))))
 		return gs_pick(ctx, p, now);
 	return gs_pick_held(ctx, now);
 }

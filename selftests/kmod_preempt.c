@@ -48,6 +48,8 @@ static int act_hog(struct actor *a)
 	struct hog *h = a->arg;
 	int err = act_acquire(a);
 
+	if (err)
+		return err;
 	h->began = now_ns();
 	if (!h->in_section)
 		section_leave(a->gs, a->id);
@@ -358,6 +360,33 @@ TEST_F(hogs, beside_those_that_wait)
 	EXPECT_FALSE(actor_ended(idle));
 }
 
+/*
+ * The same without steps, and what waits came from outside: it is nobody's turn more than
+ * that of the idle M.
+ */
+TEST_F(hogs, fresh_work_beside_those_that_wait)
+{
+	struct gs *gs = &self->gs;
+	struct actor *turn[] = { self->t, self->u, actor_start_m(gs) }, *next;
+	struct actor *idle = actor_start_m(gs);
+
+	NEED_PREEMPT();
+	actor_begin_idle(idle);
+	ASSERT_EQ(0, actor_do(turn[0], act_acquire));
+	actor_begin_acquire(turn[1]);
+	push_inbox(gs);
+	for (int i = 0; i < 10 && owner_of_proc(gs, 0) != idle->id; i++) {
+		next = turn[(i + 1) % 3];
+		actor_begin_acquire(turn[(i + 2) % 3]);
+		ASSERT_EQ(0, actor_do(turn[i % 3], act_release));
+		ASSERT_TRUE(eventually(actor_ended(next) || owner_of_proc(gs, 0) == idle->id));
+		if (actor_ended(next))
+			ASSERT_EQ(0, actor_end(next));
+	}
+	EXPECT_EQ(idle->id, owner_of_proc(gs, 0));
+	no_work(gs);
+}
+
 /* Who owned P 0, and from when. */
 struct turn {
 	__u32 owner;
@@ -512,6 +541,56 @@ TEST_F(hogs, wake_ups_do_not_starve_them)
 	EXPECT_EQ(0, actor_end(self->t));
 	EXPECT_EQ(0, actor_end(self->u));
 	hog_stop(_metadata, other);
+}
+
+/* Its P is for work that it finds, and that computes. */
+static int act_find_a_hog(struct actor *a)
+{
+	struct hog *h = a->arg;
+	int err = act_idle(a);
+
+	if (err)
+		return err;
+	if (a->reason == GSCHED_IDLE_WORK)
+		spinning_end(a->gs);
+	section_leave(a->gs, a->id);
+	while (!load32(&h->stop))
+		__atomic_store_n(&h->spins, h->spins + 1, __ATOMIC_RELAXED);
+	section_enter(a->gs, a->id);
+	return err;
+}
+
+static unsigned int how_many_spin(struct hog **h)
+{
+	return !!spins(h[0]) + !!spins(h[1]) + !!spins(h[2]);
+}
+
+/*
+ * Some compute and have waited for their slice, some have just become able to run, and there
+ * is fresh work: all of them at each turn. None of these is left to the last.
+ */
+TEST_F(hogs, all_kinds_have_their_turn)
+{
+	struct gs *gs = &self->gs;
+	struct hog *wait[3], *find[3], *old[] = { self->h, hog_new(gs), hog_new(gs) };
+
+	NEED_PREEMPT();
+	for (int i = 0; i < 3; i++)
+		hog_start(old[i]);
+	for (int i = 0; i < 3; i++) {
+		wait[i] = hog_new(gs);
+		find[i] = hog_new(gs);
+		actor_begin(find[i]->a, act_find_a_hog);
+	}
+	ASSERT_EQ(0, gs_times(gs, SHORT_SLICE, SHORT_SLICE));
+	for (int i = 0; i < 3; i++)
+		actor_begin(wait[i]->a, act_hog);
+	push_global(gs);
+	ASSERT_TRUE(eventually(how_many_spin(wait) + how_many_spin(find) >= 3));
+	note("%u waited, %u found", how_many_spin(wait), how_many_spin(find));
+	EXPECT_LE(1U, how_many_spin(wait));
+	EXPECT_LE(1U, how_many_spin(find));
+	no_work(gs);
 }
 
 /* ------------------------------------------------------------ in a section */
