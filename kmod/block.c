@@ -205,7 +205,8 @@ void gs_block(struct gs_m *m)
 	struct gs_ctx *ctx = m->ctx;
 	struct gs_p *p = m->p;
 
-	if (m->parked || READ_ONCE(m->sh->in_sched) || !(ctx->features & GSCHED_FEAT_HANDOFF))
+	if (READ_ONCE(m->parked) || READ_ONCE(m->sh->in_sched) ||
+	    !(ctx->features & GSCHED_FEAT_HANDOFF))
 		return;
 	trace_gsched_block(m, p);
 	WRITE_ONCE(m->blk, GS_BLK_KEPT);
@@ -226,7 +227,7 @@ static noinline void gs_unblock_late(struct gs_m *m)
 	smp_mb();	/* as a cmpxchg that succeeds, see gs_m_sched_in() */
 	gs_lock(ctx, &wk);
 	WRITE_ONCE(m->blk, GS_BLK_NO);
-	m->owed = true;
+	WRITE_ONCE(m->owed, true);
 	m->preempted = false;
 	m->claim.left = 0;
 	m->lost_at = ktime_get_mono_fast_ns();

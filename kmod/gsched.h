@@ -56,7 +56,7 @@
  * m->blk                    see block.c           the same
  * m->owed, preempted        lock, by the M or     lock, or the M itself
  *                           the granter
- * m->parked                 the M                  the M
+ * m->parked                 the M                  the M, in its notifiers too
  * p->claim, granted_at,     lock                  lock
  *  slice_end, share_at,
  *  m->claim

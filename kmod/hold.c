@@ -185,8 +185,11 @@ static bool gs_must_stop(void)
 
 static bool gs_hold_over(struct gs_m *m)
 {
-	return READ_ONCE(m->ctx->dead) || (current->flags & PF_EXITING) ||
-	       current->mm != m->ctx->mm || fatal_signal_pending(current);
+	if (READ_ONCE(m->ctx->dead) || (current->flags & PF_EXITING) ||
+	    current->mm != m->ctx->mm)
+		return true;
+	/* A signal's bit comes before its wake-up: who misses the one has the other. */
+	return data_race(fatal_signal_pending(current));
 }
 
 /**
@@ -250,7 +253,7 @@ static void gs_hold_end(struct gs_ctx *ctx, struct gs_m *m)
 		gs_p_begin(m->p);
 	} else if (gs_hold_over(m)) {
 		gs_m_dequeue(ctx, m);
-		m->owed = false;
+		WRITE_ONCE(m->owed, false);
 	} else {
 		gs_m_enqueue(ctx, m, GS_LOOSE);
 		ctx->nr_waived += gs_hold_waived(m, now);
@@ -267,12 +270,12 @@ static void gs_hold_wait(struct gs_m *m)
 	if (gs_hold_over(m))
 		return;
 	GS_DELAY(GS_DELAY_HOLD);
-	m->parked = true;
+	WRITE_ONCE(m->parked, true);
 	if (gs_hold_start(ctx, m)) {
 		gs_hold_sleep(m);
 		gs_hold_end(ctx, m);
 	}
-	m->parked = false;
+	WRITE_ONCE(m->parked, false);
 }
 
 static void gs_hold(struct callback_head *work)

@@ -147,7 +147,7 @@ static void gs_m_sched_in(struct preempt_notifier *pn, int cpu)
 	 * In either case a full barrier between on_cpu and user space: pairs with
 	 * gs_sync_owners(), which leaves out the CPUs of threads that it sees off theirs.
 	 */
-	if (m->blk != GS_BLK_NO)
+	if (READ_ONCE(m->blk) != GS_BLK_NO)
 		gs_unblock(m);
 	else
 		smp_mb();	/* as above */
@@ -161,9 +161,9 @@ static void gs_m_sched_in(struct preempt_notifier *pn, int cpu)
 		gs_preempt(m);
 	}
 	/* In the hold itself it is not on its way to user mode. */
-	if (unlikely(m->owed && !m->parked))
+	if (unlikely(READ_ONCE(m->owed) && !READ_ONCE(m->parked)))
 		gs_hold_arm(m);
-	if (unlikely(READ_ONCE(m->sh->in_sched) && !m->parked && m->p &&
+	if (unlikely(READ_ONCE(m->sh->in_sched) && !READ_ONCE(m->parked) && READ_ONCE(m->p) &&
 		     !READ_ONCE(m->ctx->tick_on)))
 		gs_section_resumes(m);
 }

@@ -75,12 +75,12 @@ static int gs_m_sleep_end(struct gs_ctx *ctx, struct gs_m *m, int err, u32 *proc
 		hold = err == -EINTR;
 	}
 	if (hold) {
-		m->owed = true;
+		WRITE_ONCE(m->owed, true);
 		m->preempted = false;
 		m->lost_at = ktime_get_mono_fast_ns();
 	}
 	gs_unlock(ctx, &wk);
-	m->parked = false;
+	WRITE_ONCE(m->parked, false);
 	if (hold)
 		gs_hold_arm(m);
 	return err;
@@ -92,7 +92,7 @@ static bool gs_acquire_start(struct gs_ctx *ctx, struct gs_m *m, bool yield, u32
 	struct gs_wakeup wk;
 	struct gs_p *p;
 
-	m->parked = true;
+	WRITE_ONCE(m->parked, true);
 	gs_lock(ctx, &wk);
 	if (m->p && yield)
 		gs_p_release(ctx, m, &wk);
@@ -110,7 +110,7 @@ static bool gs_acquire_start(struct gs_ctx *ctx, struct gs_m *m, bool yield, u32
 		*proc = p->id;
 	gs_unlock(ctx, &wk);
 	if (p)
-		m->parked = false;
+		WRITE_ONCE(m->parked, false);
 	return p;
 }
 
@@ -213,7 +213,7 @@ static void gs_idle_start(struct gs_ctx *ctx, struct gs_m *m)
 {
 	struct gs_wakeup wk;
 
-	m->parked = true;
+	WRITE_ONCE(m->parked, true);
 	gs_lock(ctx, &wk);
 	gs_p_pass(ctx, m, &wk);
 	gs_m_enqueue(ctx, m, GS_IDLE);

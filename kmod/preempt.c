@@ -121,7 +121,7 @@ static bool gs_preempt_locked(struct gs_m *m, struct gs_wakeup *wk)
 	trace_gsched_preempt(m, p, why);
 	ctx->nr_preempts++;
 	m->claim.left = why == GS_PREEMPT_WAKE ? left : 0;
-	m->owed = true;
+	WRITE_ONCE(m->owed, true);
 	m->preempted = true;
 	m->lost_at = now;
 	return true;
@@ -159,7 +159,7 @@ void gs_preempt(struct gs_m *m)
 
 	GS_DELAY(GS_DELAY_KICK);
 	/* In one of our own waits it is not on its way to user mode. */
-	if (m->parked)
+	if (READ_ONCE(m->parked))
 		return;
 	gs_lock(m->ctx, &wk);
 	hold = gs_preempt_locked(m, &wk);

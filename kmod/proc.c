@@ -224,7 +224,7 @@ void gs_p_grant(struct gs_ctx *ctx, struct gs_p *p, struct gs_m *m)
 	WRITE_ONCE(p->sh->owner, m->id);
 	WRITE_ONCE(m->sh->proc, p->id);
 	m->last_p = p->id;
-	m->owed = false;
+	WRITE_ONCE(m->owed, false);
 	m->preempted = false;
 	WRITE_ONCE(m->p, p);
 	if (!p->runner)
@@ -281,7 +281,7 @@ struct gs_p *gs_p_pass(struct gs_ctx *ctx, struct gs_m *m, struct gs_wakeup *wk)
 	struct gs_p *p = m->p;
 	struct gs_m *next;
 
-	m->owed = false;
+	WRITE_ONCE(m->owed, false);
 	if (!p)
 		return NULL;
 	gs_p_take(ctx, m);
