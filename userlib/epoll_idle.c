@@ -244,11 +244,15 @@ static void sleeper_del(struct sleeper *s)
 	ep.nr_sleepers--;
 }
 
-/* Does an M other than @self's sleep no longer than until @when? */
+/*
+ * Does an M other than @self's sleep no longer than until @when? One that has yet to look how long
+ * will do so for the first timer, so nobody else need begin to; but who is about to sleep for
+ * something else must not leave that to it.
+ */
 static bool slept_for(int64_t when, const struct sleeper *self)
 {
 	for (const struct sleeper *s = ep.sleepers; s; s = s->next)
-		if (s != self && s->until && s->until <= when)
+		if (s != self && s->until && s->until <= when && !(self && s->until == FOR_ALL))
 			return true;
 	return false;
 }
