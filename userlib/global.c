@@ -16,7 +16,7 @@ static struct g_list queue;
 static void set_len(uint32_t n)
 {
 	queue.n = n;
-	__atomic_store_n(&rt.shared->global_len, n, __ATOMIC_RELAXED);
+	__atomic_store_n(&rt.shared->global_len, n, __ATOMIC_RELEASE);
 }
 
 /**
@@ -55,7 +55,8 @@ static uint32_t fair_share(uint32_t most)
 
 /*
  * Move a P's share, no more than @most, to its ring's tail, but for the first if that is
- * asked for. Return: how many.
+ * asked for. They are in the ring before the queue looks shorter: an M that is about to idle,
+ * and reads the length first, sees them here or there. Return: how many.
  */
 static uint32_t take_share(struct gsched_proc *p, uint32_t most, struct g **first)
 {
@@ -65,13 +66,13 @@ static uint32_t take_share(struct gsched_proc *p, uint32_t most, struct g **firs
 		return 0;
 	rt_lock(&lock);
 	n = fair_share(most);
-	set_len(queue.n - n);
 	if (n && first) {
 		*first = pop();
 		i++;
 	}
 	for (; i < n; i++)
 		runq_push(p, pop());
+	set_len(queue.n - n);
 	rt_unlock(&lock);
 	return n;
 }

@@ -24,7 +24,7 @@ static inline void g_list_add(struct g_list *l, struct g *g)
 
 static inline uint32_t global_len(void)
 {
-	return __atomic_load_n(&rt.shared->global_len, __ATOMIC_RELAXED);
+	return __atomic_load_n(&rt.shared->global_len, __ATOMIC_ACQUIRE);
 }
 
 void global_put(struct g_list *l);
