@@ -8,6 +8,8 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
+#include "../userlib/sched.h"
+
 static int order[600], nr_order;
 
 static void note(void *arg)
@@ -199,6 +201,8 @@ TEST_GO(readiness_not_starved)
  */
 #define PAIRS	400		/* two descriptors each: below the usual limit of 1,024 */
 #define ROUNDS	50
+#define SLOW_ROUNDS	10
+#define SLOW_STEP	600000	/* ns: 61 steps, of which half are so long, take longer than 17 ms */
 
 struct pair {
 	int fd[2];
@@ -207,6 +211,15 @@ struct pair {
 };
 
 static int rounds_left;
+static int64_t step;
+
+static void compute_for(int64_t ns)
+{
+	int64_t end = gs_now() + ns;
+
+	while (ns && gs_now() < end)
+		;
+}
 
 static void serve(void *arg)
 {
@@ -226,18 +239,19 @@ static void ask(void *arg)
 	while (__atomic_fetch_sub(&rounds_left, 1, __ATOMIC_RELAXED) > 0) {
 		CHECK_EQ(1, gs_write(p->fd[0], &c, 1));
 		CHECK_EQ(1, gs_read(p->fd[0], &c, 1));
+		compute_for(step);
 	}
 	gs_close(p->fd[0]);
 	gs_wg_done(p->wg);
 }
 
-static void crowd(void)
+static void crowd_of(int rounds)
 {
 	static struct pair pair[PAIRS];
 	gs_wg wg = GS_WG_INIT;
 	int i, least = INT_MAX;
 
-	rounds_left = PAIRS * ROUNDS;
+	rounds_left = PAIRS * rounds;
 	gs_wg_add(&wg, 2 * PAIRS);
 	for (i = 0; i < PAIRS; i++) {
 		pair[i] = (struct pair){ .wg = &wg };
@@ -251,15 +265,32 @@ static void crowd(void)
 			least = pair[i].rounds;
 		gs_close(pair[i].fd[1]);
 	}
-	printf("# %d of %d rounds\n", least, ROUNDS);
+	printf("# %d of %d rounds\n", least, rounds);
 	fflush(stdout);
-	CHECK(least > ROUNDS / 4);
+	CHECK(least > rounds / 2);
+}
+
+static void crowd(void)
+{
+	step = 0;
+	crowd_of(ROUNDS);
+}
+
+static void slow_crowd(void)
+{
+	step = SLOW_STEP;
+	crowd_of(SLOW_ROUNDS);
 }
 
 /* One P: several that share the work do so as it comes. */
 TEST(crowd_takes_turns)
 {
 	EXPECT_EQ(0, run_on(1, crowd));
+}
+
+TEST(slow_crowd_takes_turns)
+{
+	EXPECT_EQ(0, run_on(1, slow_crowd));
 }
 
 /* Two Gs that make each other ready take runnext from one another: others run too. */
@@ -293,6 +324,63 @@ TEST_GO(runnext_not_for_ever)
 	__atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
 	gs_wg_wait(&wg);
 	gs_chan_unref(ball);
+}
+
+/*
+ * A G parks, and goes on at once after all: the one that was to run instead is queued again,
+ * and the other P's M, which was there for it and has gone to sleep, is told.
+ */
+#define LATE	1000000000LL
+
+static uint32_t ran;
+
+static void note_run(void *arg)
+{
+	__atomic_store_n(&ran, 1, __ATOMIC_RELAXED);
+	gs_wg_done(arg);
+}
+
+static bool others_sleep(void)
+{
+	return __atomic_load_n(&rt.shared->nr_idle, __ATOMIC_RELAXED) == 1 &&
+	       !__atomic_load_n(&rt.shared->nr_spinning, __ATOMIC_RELAXED);
+}
+
+static bool stay(struct g *g, void *arg)
+{
+	int64_t end = gs_now() + LATE / 10;
+
+	(void)g;
+	(void)arg;
+	while (!others_sleep() && gs_now() < end)
+		;
+	/* From its last look to its sleep. */
+	compute_for(LATE / 1000);
+	return false;
+}
+
+static void park_and_stay(void)
+{
+	gs_wg wg = GS_WG_INIT;
+	int64_t end;
+	int i;
+
+	for (i = 0; i < 50; i++) {
+		__atomic_store_n(&ran, 0, __ATOMIC_RELAXED);
+		gs_wg_add(&wg, 1);
+		go(note_run, &wg);
+		sec_leave(park(sec_enter(), stay, NULL, WAIT_CHAN_RECV));
+		end = gs_now() + LATE;
+		while (!__atomic_load_n(&ran, __ATOMIC_RELAXED) && gs_now() < end)
+			;
+		CHECK_EQ(1U, __atomic_load_n(&ran, __ATOMIC_RELAXED));
+		gs_wg_wait(&wg);
+	}
+}
+
+TEST(who_stays_wakes_another)
+{
+	EXPECT_EQ(0, run_on(2, park_and_stay));
 }
 
 /* -------------------------------------------------------------- many, and storms */

@@ -185,27 +185,26 @@ static void rescue_from(struct m *m, struct gsched_proc *p)
 {
 	struct g *batch[RUNQ_HALF];
 	struct g_list l = { 0 };
-	int64_t now = 0;
 	uint32_t n;
 
-	timers_run(m, p, &now);
-	inbox_drain(m, p);
 	if (!runq_has_work(p))
 		return;
 	runq_share_all(m_proc(m));
 	n = runq_grab(p, batch, true);
 	for (uint32_t i = 0; i < n; i++)
 		g_list_add(&l, batch[i]);
-	if (n)
-		global_put(&l);
+	if (!n)
+		return;
+	global_put(&l);
+	wake_idle();
 }
 
 /*
- * Ms that find nothing to do look at dead Ps as at any other, and at inboxes whose owners
- * are blocked. Where nobody ever gets to that, because there can be no more Ms, those with
+ * Ms that find nothing to do look at dead Ps as at any other, and at inboxes and timers whose
+ * owners are blocked. Where nobody ever gets to that, because there can be no more Ms, those with
  * work of their own do it now and then, at one P at a time: there may be a thousand.
  */
-static void rescue(struct m *m)
+static void rescue(struct m *m, int64_t *now)
 {
 	struct p_local *l = p_local(m_proc(m));
 	struct gsched_proc *p;
@@ -215,10 +214,10 @@ static void rescue(struct m *m)
 	p = rt.procs + l->rescue++;
 	if (p == m_proc(m))
 		return;
+	timers_run(m, p, now);
+	inbox_to_global(m, p);
 	if (__atomic_load_n(&p->state, __ATOMIC_RELAXED) == GSCHED_P_DEAD)
 		rescue_from(m, p);
-	else
-		inbox_drain(m, p);
 }
 
 /*
@@ -298,10 +297,30 @@ static void give_up(struct m *m, uint32_t bits)
 	}
 }
 
+static void poll_events(struct m *m)
+{
+	p_local(m_proc(m))->looked = p_local(m_proc(m))->now;
+	if (rt.backend->poll)
+		rt.backend->poll(m, POLL_INTERVAL);
+}
+
+/*
+ * Events that have waited for room for a step of the coarse clock, 17 ms: behind those in the
+ * global queue, of which as many as there is room for come into the ring. So each has its
+ * turn however long the steps are, and none is pushed out again.
+ */
+static void events_without_room(struct m *m)
+{
+	struct gsched_proc *p = m_proc(m);
+
+	poll_events(m);
+	inbox_to_global(m, p);
+	global_fill(m, GSCHED_RING_SIZE - runq_len(p));
+}
+
 /*
  * The 61st step: a P whose own queue never gets empty must not forget the global
- * queue, its inbox, its timers and the descriptors. @events: even if there is no room for
- * them; else they wait for no longer than 17 ms, a step of the coarse clock.
+ * queue, its inbox, its timers and the descriptors. @events: these next, room or not.
  */
 static void look_here(struct m *m, bool events)
 {
@@ -312,14 +331,14 @@ static void look_here(struct m *m, bool events)
 	l->countdown = LOOK_AROUND - 1;
 	l->now = coarse_now();
 	runq_calm(p);
-	if (events || room_for_events(m) || l->now != l->looked) {
-		l->looked = l->now;
-		if (rt.backend->poll)
-			rt.backend->poll(m, POLL_INTERVAL);
+	if (events || room_for_events(m)) {
+		poll_events(m);
 		inbox_drain(m, p);
+	} else if (l->now != l->looked) {
+		events_without_room(m);
 	}
 	timers_run(m, p, &now);
-	rescue(m);
+	rescue(m, &now);
 }
 
 static struct g *look_around(struct m *m, bool events)
@@ -379,7 +398,8 @@ bool others_wait(struct m *m)
 	uint32_t attention = __atomic_load_n(&p->attention, __ATOMIC_RELAXED);
 
 	attn_clear(p, attention & ATTN_HERE);
-	look_here(m, false);
+	/* Not from the global queue: the P may go to one that computes. */
+	look_here(m, true);
 	return attention & ATTN_GIVE_UP || runq_has_work(p) || global_len();
 }
 

@@ -40,6 +40,14 @@ static uint32_t consume(uint32_t link, struct g **g)
 	return link;
 }
 
+/* Return: the oldest node + 1, which leads to the others. */
+static uint32_t take_all(struct gsched_proc *p)
+{
+	if (!__atomic_load_n(&p->inbox, __ATOMIC_RELAXED))
+		return 0;
+	return reverse(__atomic_exchange_n(&p->inbox, 0, __ATOMIC_ACQUIRE));
+}
+
 /**
  * inbox_drain - move an inbox's Gs to the tail of the caller's queue, oldest first
  * @m:    the caller's M
@@ -47,16 +55,35 @@ static uint32_t consume(uint32_t link, struct g **g)
  */
 void inbox_drain(struct m *m, struct gsched_proc *from)
 {
-	uint32_t link;
+	uint32_t link = take_all(from);
 	struct g *g;
 
-	if (!__atomic_load_n(&from->inbox, __ATOMIC_RELAXED))
-		return;
-	link = reverse(__atomic_exchange_n(&from->inbox, 0, __ATOMIC_ACQUIRE));
 	while (link) {
 		link = consume(link, &g);
 		ready_tail(m, g);
 	}
+}
+
+/**
+ * inbox_to_global - the same, to the tail of the global queue
+ * @m:    the caller's M
+ * @from: any P
+ */
+void inbox_to_global(struct m *m, struct gsched_proc *from)
+{
+	uint32_t link = take_all(from);
+	struct g_list l = { 0 };
+	struct g *g;
+
+	while (link) {
+		link = consume(link, &g);
+		if (ready_begin(m, g))
+			g_list_add(&l, g);
+	}
+	if (!l.n)
+		return;
+	global_put(&l);
+	wake_idle();
 }
 
 /**

@@ -130,18 +130,29 @@ static void set_runnable(struct m *m, struct g *g)
 	__atomic_store_n(&g->state, G_RUNNABLE, __ATOMIC_RELAXED);
 }
 
+/**
+ * ready_begin - a G becomes runnable
+ * @m: the M in a section, or NULL
+ * @g: as ready's
+ *
+ * Return: it is to be queued; if it is pinned that has been done.
+ */
+inline bool ready_begin(struct m *m, struct g *g)
+{
+	set_runnable(m, g);
+	if (likely(!g->pinned))
+		return true;
+	pin_ready(g);
+	return false;
+}
+
 /* When the runtime has ended, or is about to, nobody runs the G any more. */
 static void ready_foreign(struct g *g)
 {
 	struct g_list l = { 0 };
 
-	if (!runtime_runs())
+	if (!runtime_runs() || !ready_begin(NULL, g))
 		return;
-	set_runnable(NULL, g);
-	if (g->pinned) {
-		pin_ready(g);
-		return;
-	}
 	g_list_add(&l, g);
 	global_put(&l);
 	/* No P, no membarrier meets us: the barrier is ours. */
@@ -155,11 +166,8 @@ void ready(struct m *m, struct g *g)
 		ready_foreign(g);
 		return;
 	}
-	set_runnable(m, g);
-	if (unlikely(g->pinned)) {
-		pin_ready(g);
+	if (unlikely(!ready_begin(m, g)))
 		return;
-	}
 	queue_next(m, g);
 	wake_idle_inline(m);
 }
@@ -170,11 +178,8 @@ void ready_tail(struct m *m, struct g *g)
 		ready_foreign(g);
 		return;
 	}
-	set_runnable(m, g);
-	if (unlikely(g->pinned)) {
-		pin_ready(g);
+	if (unlikely(!ready_begin(m, g)))
 		return;
-	}
 	queue_tail(m, g);
 	wake_idle_inline(m);
 }
@@ -183,8 +188,11 @@ void ready_tail(struct m *m, struct g *g)
 
 static bool commit_next(struct g *g, void *arg)
 {
+	struct m *m = m_self();
+
 	(void)arg;
-	queue_next(m_self(), g);
+	queue_next(m, g);
+	wake_idle_inline(m);
 	return true;
 }
 

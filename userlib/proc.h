@@ -64,6 +64,7 @@ void g_ids_reset(void);
 void m_schedule(struct m *m);
 void m_leave(struct m *m) __attribute__((noreturn));
 void wake_idle(void);
+bool ready_begin(struct m *m, struct g *g);
 void start_tick(struct m *m);
 
 /* find.c */
@@ -76,6 +77,7 @@ void m_idle(struct m *m);
 
 /* inbox.c */
 void inbox_drain(struct m *m, struct gsched_proc *from);
+void inbox_to_global(struct m *m, struct gsched_proc *from);
 void inbox_push(struct gsched_proc *p, uint32_t node, struct g *g);
 
 /* deadlock.c */
