@@ -130,14 +130,17 @@ int gs_task_work_add(struct callback_head *work)
 
 /* ------------------------------------------------------------------- stops */
 
-static sigset_t gs_pending(struct task_struct *task)
+/* The signals that stop are all in the first word. */
+static unsigned long gs_pending_stops(struct task_struct *task)
 {
-	sigset_t set;
+	unsigned long set;
 
 	/* Without the signal lock: whoever adds one comes by again with the tick. */
-	sigorsets(&set, &task->pending.signal, &task->signal->shared_pending.signal);
-	sigandnsets(&set, &set, &task->blocked);
-	return set;
+	set = data_race(task->pending.signal.sig[0] |
+			task->signal->shared_pending.signal.sig[0]);
+	/* As above. */
+	set &= ~data_race(task->blocked.sig[0]);
+	return set & SIG_KERNEL_STOP_MASK;
 }
 
 /**
@@ -149,16 +152,13 @@ static sigset_t gs_pending(struct task_struct *task)
  */
 bool gs_stop_wanted(struct task_struct *task)
 {
-	sigset_t set;
-
 	if (READ_ONCE(task->jobctl) & (JOBCTL_PENDING_MASK | JOBCTL_TRAP_FREEZE))
 		return true;
 	if (!test_tsk_thread_flag(task, TIF_SIGPENDING))
 		return false;
 	if (READ_ONCE(task->ptrace))
 		return true;
-	set = gs_pending(task);
-	return set.sig[0] & SIG_KERNEL_STOP_MASK;
+	return gs_pending_stops(task);
 }
 
 /* For the caller itself it is known whether the signal has a handler. */
@@ -174,7 +174,7 @@ static bool gs_must_stop(void)
 	if ((READ_ONCE(current->jobctl) & (JOBCTL_PENDING_MASK | JOBCTL_TRAP_FREEZE)) ||
 	    READ_ONCE(current->ptrace))
 		return true;
-	stops = gs_pending(current).sig[0] & SIG_KERNEL_STOP_MASK;
+	stops = gs_pending_stops(current);
 	for (sig = 1; stops; sig++, stops >>= 1)
 		if ((stops & 1) && READ_ONCE(hand->action[sig - 1].sa.sa_handler) == SIG_DFL)
 			return true;

@@ -131,7 +131,7 @@ void gs_m_dequeue(struct gs_ctx *ctx, struct gs_m *m)
 	gs_sleepers(ctx, m->sleep, &nr);
 	list_del_init(&m->list);
 	WRITE_ONCE(*nr, *nr - 1);
-	m->sleep = GS_AWAKE;
+	WRITE_ONCE(m->sleep, GS_AWAKE);
 	/* Others may have relied on its waking up. */
 	gs_tick_by(ctx, m->deadline);
 	m->deadline = 0;
@@ -153,7 +153,7 @@ void gs_m_enqueue(struct gs_ctx *ctx, struct gs_m *m, enum gs_sleep sleep)
 
 	gs_m_dequeue(ctx, m);
 	list = gs_sleepers(ctx, sleep, &nr);
-	m->sleep = sleep;
+	WRITE_ONCE(m->sleep, sleep);
 	m->claim.since = ktime_get_mono_fast_ns();
 	if (sleep == GS_IDLE || (sleep == GS_HOG && m->claim.left))
 		list_add(&m->list, list);
