@@ -371,7 +371,7 @@ static void waits_anew(void *arg)
 /* Nobody returns from a call with anything that the end has to do with. */
 TEST_F_TIMEOUT(procs, no_results_of_the_end, 60)
 {
-	int64_t end = gs_now() + 10000 * MS;
+	int64_t end = gs_now() + 5000 * MS;
 
 	memset(anew_fds, -1, sizeof(anew_fds));
 	for (int i = 0; go_on(i, TIMES(300), end); i++) {
