@@ -192,7 +192,9 @@ int wake_locked(void)
 		proc_unmake_idle(proc);
 		ep.token = proc + 1;
 		__atomic_fetch_add(&rt.shared->nr_spinning, 1, __ATOMIC_SEQ_CST);
-		epoll_kick();
+		/* The last to come has yet to sleep: before that it looks here, with the lock. */
+		if (ep.sleepers->until != FOR_ALL)
+			epoll_kick();
 	} else if (!ep.spawn_pending) {
 		ep.spawn_pending = true;
 		ep.spawn_wanted = true;
