@@ -88,30 +88,53 @@ static void found_work(struct m *m)
 /* ----------------------------------------------------------------------- idle */
 
 /*
- * How long an M without work waits for some before it idles: about 5 us, which is less
- * than going to sleep and being woken costs. A server whose client is about as fast as
- * itself thus saves a system call for most messages.
+ * How long an M without work waits for some before it idles: about 5 us, which is less than
+ * going to sleep and being woken costs, and than the barrier costs the others, on whose CPUs it is.
  */
-#define LINGER_SPINS	400
+#define LINGER_SPINS	512		/* pauses */
+#define LINGER_RARELY	63		/* so many idle at once between two that try */
+#define LINGER_PAUSES	32		/* at most, between looks: these take others' cache lines */
 
 /*
- * Return: there is something to do. Only where readiness comes by itself, and while a
- * CPU is left for those who might bring it.
+ * Somebody who runs may push; or, where readiness comes by itself, who brings it has a CPU
+ * left. A server whose client is about as fast as itself saves a system call for most messages.
  */
+static bool may_linger(void)
+{
+	return !alone() || (!rt.backend->poll &&
+			    __atomic_load_n(&rt.shared->nr_procs, __ATOMIC_RELAXED) <
+			    __atomic_load_n(&rt.cpus, __ATOMIC_RELAXED));
+}
+
+static bool linger_pause(struct m *m)
+{
+	for (int i = 0, n = 1; i < LINGER_SPINS; i += n) {
+		for (int j = 0; j < n; j++)
+			arch_pause();
+		if (any_work() || __atomic_load_n(&m_proc(m)->attention, __ATOMIC_RELAXED) &
+				  ATTN_GIVE_UP)
+			return true;
+		if (n < LINGER_PAUSES)
+			n *= 2;
+	}
+	return false;
+}
+
+/* Whose waits were in vain waits more and more rarely. Return: there is something to do. */
 static bool linger(struct m *m)
 {
-	struct gsched_proc *p = m_proc(m);
-
-	if (rt.backend->poll ||
-	    __atomic_load_n(&rt.shared->nr_procs, __ATOMIC_RELAXED) >=
-	    __atomic_load_n(&rt.cpus, __ATOMIC_RELAXED))
+	if (!may_linger())
 		return false;
-	for (int i = 0; i < LINGER_SPINS; i++) {
-		if (__atomic_load_n(&p->inbox, __ATOMIC_RELAXED) || global_len() ||
-		    __atomic_load_n(&p->attention, __ATOMIC_RELAXED) & ATTN_GIVE_UP)
-			return true;
-		arch_pause();
+	if (m->linger_skip) {
+		m->linger_skip--;
+		return false;
 	}
+	if (linger_pause(m)) {
+		m->linger_vain = 0;
+		return true;
+	}
+	m->linger_vain = m->linger_vain < LINGER_RARELY ? 2 * m->linger_vain + 1 : LINGER_RARELY;
+	m->linger_skip = m->linger_vain;
 	return false;
 }
 

@@ -32,6 +32,8 @@ struct m {
 	bool spinning;			/* counts in shared->nr_spinning */
 	bool leaving;			/* has no P and gets none: is to end */
 	bool took_over;			/* its P was taken from another M */
+	uint32_t linger_skip;		/* how often it idles at once, see linger() */
+	uint32_t linger_vain;
 	uint32_t rand;
 	uint32_t id;			/* the backend's */
 } __attribute__((aligned(64)));
