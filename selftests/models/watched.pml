@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * The portable backend: while a P is idle somebody sees events and timers, whoever
- * computes: epoll_idle(), wake_locked() and epoll_unwatched() of userlib/epoll_idle.c,
+ * computes: epoll_idle(), wake_locked(), claim_again() and epoll_unwatched() of userlib/epoll_idle.c,
  * poll_events() of epoll_watch.c, m_idle(), found_work() and poll_now() of find.c,
  * timer_start() and sleep_until of timer.c.
  *
@@ -45,6 +45,19 @@ byte until[THREADS];		/* struct sleeper's, FOR_EVER for 0 */
 #define SLEPT_FOR(w)	((sleeps[0] && until[0] <= (w)) || (sleeps[1] && until[1] <= (w)) || \
 			 (sleeps[2] && until[2] <= (w)))
 
+/* Somebody has yet to look. The code asks only the last to come, and kicks more often. */
+#define LOOKS(t)	(sleeps[t] && until[t] == 0)
+#define LOOKING		(LOOKS(0) || LOOKS(1) || LOOKS(2))
+
+/* slept_for() of one that is about to sleep itself */
+#if BROKEN == 6		/* who has yet to look counts, too */
+#define OTHER_SLEEPS(t, o, w)	((t) != (o) && sleeps[o] && until[o] <= (w))
+#else
+#define OTHER_SLEEPS(t, o, w)	((t) != (o) && sleeps[o] && until[o] && until[o] <= (w))
+#endif
+#define OTHERS_SLEEP(t, w)	(OTHER_SLEEPS(t, 0, w) || OTHER_SLEEPS(t, 1, w) || \
+				 OTHER_SLEEPS(t, 2, w))
+
 /* wake_locked(); the spawner's new M begins in epoll_idle() */
 inline wake(t)
 {
@@ -53,7 +66,13 @@ inline wake(t)
 		if
 		:: mem[NR_IDLE] && !mem[SPINNING] && !token ->
 			if
-			:: SLEEPERS -> mem[NR_IDLE]--; token = true; mem[SPINNING]++; kick = true
+			:: SLEEPERS ->
+				mem[NR_IDLE]--;
+				token = true;
+				mem[SPINNING]++;
+#if BROKEN != 5		/* nobody is woken */
+				kick = (kick || !LOOKING)
+#endif
 			:: else -> made = true
 			fi
 		:: else
@@ -186,7 +205,15 @@ inline leave_idle(t)
 		fi;
 		work = false;
 		if
-		:: over -> sleeps[t] = false; until[t] = 0
+		:: over ->
+			sleeps[t] = false;
+			until[t] = 0;
+#if BROKEN != 7		/* no claim_again() */
+			if
+			:: mem[SLEEP_UNTIL] && !SLEPT_FOR(mem[SLEEP_UNTIL]) -> mem[SLEEP_UNTIL] = 0
+			:: else
+			fi
+#endif
 		:: else ->
 			if
 			:: late ->
@@ -200,6 +227,10 @@ inline leave_idle(t)
 			:: else
 			fi;
 #endif
+			if
+			:: deadline != FOR_EVER && OTHERS_SLEEP(t, deadline) -> deadline = FOR_EVER
+			:: else
+			fi;
 			until[t] = deadline
 		fi;
 		late = false
