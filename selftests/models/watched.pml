@@ -2,13 +2,13 @@
 /*
  * The portable backend: while a P is idle somebody sees events and timers, whoever
  * computes: epoll_idle(), wake_locked(), claim_again() and epoll_unwatched() of
- * userlib/epoll_idle.c, poll_events() of epoll_watch.c, m_idle(), found_work() and poll_now() of find.c,
- * timer_start() and sleep_until of timer.c.
+ * userlib/epoll_idle.c, poll_events() of epoll_watch.c, m_idle(), found_work() and poll_now()
+ * of find.c, timer_start() and sleep_until of timer.c.
  *
  * Three Ps and at most three Ms. Two run; the third is made when one is missing. A
  * descriptor is registered by who runs. Two events come for goroutines that wait, or one,
- * and a timer may be started by who runs, or two timers, one after the other; all that they make ready is
- * over at once or computes for ever.
+ * and a timer may be started by who runs, or two timers, one after the other; all that they
+ * make ready is over at once or computes for ever.
  *
  * Wanted, when nothing moves any more: no event and no timer whose time has come waits
  * while a P is idle; nobody is counted as spinning who is not.
