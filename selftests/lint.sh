@@ -72,7 +72,8 @@ run_kbuild()
 
 	log=$(mktemp)
 	rm -rf "build/lint/$1"		# what is up to date is not looked at
-	make --no-print-directory "build/lint/$1/gsched.ko" >"$log" 2>&1 || {
+	# Not quiet, whoever called: kbuild's words tell that sparse has run.
+	MAKEFLAGS='' make --no-print-directory "build/lint/$1/gsched.ko" >"$log" 2>&1 || {
 		status=1
 		grep -E 'error|warning|\*\*\*' "$log"
 	}
